@@ -1,0 +1,100 @@
+package platform
+
+import (
+	"errors"
+
+	"ringfort/sentry/arch"
+)
+
+// Platform makes address spaces and execution contexts.
+type Platform interface {
+	// NewAddressSpace returns an empty address space.
+	NewAddressSpace() (AddressSpace, error)
+	// NewContext returns a context for one application thread.
+	NewContext() Context
+	// UserAddresses returns the addresses applications may use: [min, max).
+	UserAddresses() (min, max uintptr)
+}
+
+// Context is the execution state of one application thread. Switch and
+// Release are called by its owner only, Interrupt by anyone.
+type Context interface {
+	// Switch runs the application in as, from the state in r and fp, until the
+	// kernel is needed, and brings the registers back (fp only by SaveFP). The
+	// owner calls it from one goroutine locked to its OS thread.
+	Switch(as AddressSpace, r *arch.Registers, fp *arch.FPState) (Event, error)
+	// SaveFP brings fp up to date with the thread's extended state. The owner
+	// calls it between two Switches.
+	SaveFP(fp *arch.FPState) error
+	// Interrupt makes a running Switch return EventInterrupt soon, or the next
+	// one if none is running.
+	Interrupt()
+	// Release frees the context's host resources. Its owner calls it last.
+	Release()
+}
+
+// AddressSpace is what the application sees as memory. Map, Unmap and Protect
+// are queued; they are done before the next Switch in this address space
+// returns to user code. A thread of the same space that is running
+// meanwhile may see the old mapping until Flush.
+type AddressSpace interface {
+	// Map maps [offset, offset+length) of file at addr, replacing what is there.
+	Map(addr, length uintptr, file HostFile, offset uint64, prot Prot, populate bool)
+	// Unmap removes all mappings in the range.
+	Unmap(addr, length uintptr)
+	// Protect changes the protection of mappings in the range; holes are skipped.
+	Protect(addr, length uintptr, prot Prot)
+	// Flush does what is queued now. After it returns, no thread in this address
+	// space sees a mapping that was removed or downgraded before the call.
+	Flush() error
+	// Release destroys the address space. No Switch may be running in it.
+	Release()
+}
+
+// Prot is a memory protection.
+type Prot uint8
+
+// The bits of Prot; the values are those of PROT_* in mmap(2).
+const (
+	Read  Prot = 1
+	Write Prot = 2
+	Exec  Prot = 4
+)
+
+// HostFile is a mappable host file: a descriptor and its rights. RO is a
+// descriptor opened read-only, through which pages that the application must
+// not write are mapped so that no mprotect can widen them; RW is a
+// descriptor open for reading and writing, or -1.
+type HostFile struct{ RO, RW int32 }
+
+// EventKind says why Switch returned.
+type EventKind uint8
+
+// Why Switch returned.
+const (
+	// EventSyscall: the application executed a system call instruction; the
+	// registers are those of the call, RIP after the instruction.
+	EventSyscall EventKind = iota
+	// EventFault: the application got a synchronous exception; see Event.
+	EventFault
+	// EventInterrupt: Interrupt was called, or the host wanted attention.
+	EventInterrupt
+)
+
+// Event is why the kernel is needed.
+type Event struct {
+	Kind EventKind
+	// For EventFault: the signal a Linux kernel would send, its si_code and its
+	// si_addr, and for memory faults what was tried, as far as is known.
+	Signal  int32
+	Code    int32
+	Addr    uintptr
+	Write   bool
+	Execute bool
+	// AccessKnown is false if the platform cannot tell reads from writes.
+	AccessKnown bool
+}
+
+// ErrDead is returned by Switch when the host execution context is gone (its
+// process was killed from outside). The task cannot continue.
+var ErrDead = errors.New("platform: the application's host process is gone")

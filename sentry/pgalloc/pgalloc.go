@@ -1,0 +1,295 @@
+package pgalloc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/google/btree"
+	"golang.org/x/sys/unix"
+
+	"ringfort/platform"
+	"ringfort/sentry/memmap"
+	"ringfort/sentry/usermem"
+)
+
+// FileSize is the virtual size of a memory file: the most memory a sandbox can
+// ever have. Only what is touched costs memory.
+const FileSize = 256 << 30
+
+// chunkPages is the number of pages whose counts are allocated together.
+const chunkPages = 1 << 15
+
+// maxDirty is how much freed but not yet cleared memory is kept for reuse
+// before it is given back to the host, in bytes.
+const maxDirty = 16 << 20
+
+// ErrNoMemory is returned by Allocate at the sandbox's limit.
+var ErrNoMemory error = unix.ENOMEM
+
+// File is the memory file. It implements memmap.File.
+type File struct {
+	ro, rw *os.File
+	base   uintptr
+	counts [FileSize / usermem.PageSize / chunkPages]atomic.Pointer[[chunkPages]atomic.Int32]
+
+	used  atomic.Int64 // bytes with a count above zero
+	limit atomic.Int64 // of used; 0 is none
+
+	mu         sync.Mutex
+	free       *btree.BTreeG[run] // clean or dirty, by start; neighbours of one kind are merged
+	end        uint64             // everything from here on is clean
+	dirtyBytes uint64
+	dirty      []run // freed lately: not clear, not in free
+}
+
+// run is a run of free bytes.
+type run struct{ start, end uint64 }
+
+func byStart(a, b run) bool { return a.start < b.start }
+
+// New makes a memory file and maps it.
+func New() (*File, error) {
+	fd, err := unix.MemfdCreate("ringfort-memory", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	rw := os.NewFile(uintptr(fd), "memory")
+	if err := rw.Truncate(FileSize); err != nil {
+		return nil, fmt.Errorf("size the memory file: %w", err)
+	}
+	ro, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		return nil, fmt.Errorf("reopen the memory file read-only: %w", err)
+	}
+	return NewFrom(ro, rw)
+}
+
+// NewFrom takes over a memfd of FileSize bytes, opened read-only and
+// read-write, made by someone who can still see /proc.
+func NewFrom(ro, rw *os.File) (*File, error) {
+	base, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, FileSize, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_NORESERVE, rw.Fd(), 0)
+	if errno != 0 {
+		return nil, fmt.Errorf("map the memory file: %w", errno)
+	}
+	return &File{ro: ro, rw: rw, base: base, free: btree.NewG(16, byStart)}, nil
+}
+
+// SetLimit bounds the memory in use, in bytes; 0 removes the bound.
+func (f *File) SetLimit(n int64) { f.limit.Store(n) }
+
+// Limit returns the bound on memory in use, 0 if there is none.
+func (f *File) Limit() int64 { return f.limit.Load() }
+
+// Used returns the memory in use, in bytes.
+func (f *File) Used() int64 { return f.used.Load() }
+
+// Host returns the descriptors to map the file through.
+func (f *File) Host() platform.HostFile {
+	return platform.HostFile{RO: int32(f.ro.Fd()), RW: int32(f.rw.Fd())}
+}
+
+// Allocate returns a run of n bytes (a page multiple), cleared, each page with
+// a count of one, aligned to align (a power of two, at least a page).
+func (f *File) Allocate(n, align uint64) (memmap.Range, error) {
+	if n == 0 || n%usermem.PageSize != 0 {
+		return memmap.Range{}, errors.New("pgalloc: length is not a page multiple")
+	}
+	if used, limit := f.used.Add(int64(n)), f.limit.Load(); limit > 0 && used > limit {
+		f.used.Add(-int64(n))
+		return memmap.Range{}, ErrNoMemory
+	}
+	f.mu.Lock()
+	r, clean, ok := f.take(n, max(align, usermem.PageSize))
+	f.mu.Unlock()
+	if !ok {
+		f.used.Add(-int64(n))
+		return memmap.Range{}, ErrNoMemory
+	}
+	if !clean {
+		clear(f.Bytes(r))
+	}
+	f.eachCount(r, func(c *atomic.Int32) bool { c.Store(1); return false })
+	return r, nil
+}
+
+// take finds a run of n bytes. f.mu is held.
+func (f *File) take(n, align uint64) (r memmap.Range, clean, ok bool) {
+	// A run freed a moment ago is in the caches and faulted in: best.
+	for i := len(f.dirty) - 1; i >= 0 && i >= len(f.dirty)-8; i-- {
+		d := f.dirty[i]
+		start := (d.start + align - 1) &^ (align - 1)
+		if start+n > d.end || start != d.start {
+			continue
+		}
+		f.dirtyBytes -= n
+		if d.start += n; d.start == d.end {
+			f.dirty = append(f.dirty[:i], f.dirty[i+1:]...)
+		} else {
+			f.dirty[i] = d
+		}
+		return memmap.Range{Start: start, End: start + n}, false, true
+	}
+	tries := 0
+	var found run
+	var at uint64
+	f.free.Ascend(func(e run) bool {
+		start := (e.start + align - 1) &^ (align - 1)
+		if start+n <= e.end {
+			found, at, ok = e, start, true
+			return false
+		}
+		tries++
+		return tries < 128
+	})
+	if ok {
+		f.free.Delete(found)
+		if found.start < at {
+			f.free.ReplaceOrInsert(run{found.start, at})
+		}
+		if at+n < found.end {
+			f.free.ReplaceOrInsert(run{at + n, found.end})
+		}
+		return memmap.Range{Start: at, End: at + n}, true, true
+	}
+	start := (f.end + align - 1) &^ (align - 1)
+	if start+n > FileSize {
+		return memmap.Range{}, false, false
+	}
+	if f.end < start {
+		f.insertFree(run{f.end, start})
+	}
+	f.end = start + n
+	return memmap.Range{Start: start, End: start + n}, true, true
+}
+
+// insertFree adds a clean run, merging it with its neighbours. f.mu is held.
+func (f *File) insertFree(r run) {
+	f.free.DescendLessOrEqual(r, func(p run) bool {
+		if p.end == r.start {
+			r.start = p.start
+			f.free.Delete(p)
+		}
+		return false
+	})
+	f.free.AscendGreaterOrEqual(r, func(n run) bool {
+		if n.start == r.end {
+			r.end = n.end
+			f.free.Delete(n)
+		}
+		return false
+	})
+	f.free.ReplaceOrInsert(r)
+}
+
+// eachCount calls fn with the count of each page of r; fn returns whether that
+// page became free. The free pages are returned to the allocator.
+func (f *File) eachCount(r memmap.Range, fn func(c *atomic.Int32) bool) {
+	freeFrom := uint64(0)
+	freeing := false
+	flush := func(end uint64) {
+		if freeing {
+			f.release(run{freeFrom, end})
+			freeing = false
+		}
+	}
+	for off := r.Start; off < r.End; off += usermem.PageSize {
+		if fn(f.count(off / usermem.PageSize)) {
+			if !freeing {
+				freeFrom, freeing = off, true
+			}
+		} else {
+			flush(off)
+		}
+	}
+	flush(r.End)
+}
+
+func (f *File) count(page uint64) *atomic.Int32 {
+	p := &f.counts[page/chunkPages]
+	c := p.Load()
+	if c == nil {
+		p.CompareAndSwap(nil, new([chunkPages]atomic.Int32))
+		c = p.Load()
+	}
+	return &c[page%chunkPages]
+}
+
+// IncRef takes a reference on every page of r; the caller holds one already.
+func (f *File) IncRef(r memmap.Range) {
+	for p := r.Start / usermem.PageSize; p < r.End/usermem.PageSize; p++ {
+		f.count(p).Add(1)
+	}
+}
+
+// DecRef drops a reference on every page of r.
+func (f *File) DecRef(r memmap.Range) {
+	f.eachCount(r, func(c *atomic.Int32) bool {
+		n := c.Add(-1)
+		if n < 0 {
+			panic("pgalloc: page freed twice")
+		}
+		return n == 0
+	})
+}
+
+// Unshared reports whether the caller's is the only reference on the page at
+// offset off, so that a copy-on-write may take the page over.
+func (f *File) Unshared(off uint64) bool { return f.count(off/usermem.PageSize).Load() == 1 }
+
+// release makes r free: kept dirty for quick reuse, or given back to the host.
+func (f *File) release(r run) {
+	f.used.Add(-int64(r.end - r.start))
+	f.mu.Lock()
+	if r.end-r.start <= maxDirty/4 {
+		f.dirty = append(f.dirty, r)
+		f.dirtyBytes += r.end - r.start
+		if f.dirtyBytes <= maxDirty && len(f.dirty) < 1024 {
+			f.mu.Unlock()
+			return
+		}
+		old := f.dirty[:len(f.dirty)/2+1]
+		punch := append([]run(nil), old...)
+		f.dirty = append(f.dirty[:0], f.dirty[len(old):]...)
+		for _, p := range punch {
+			f.dirtyBytes -= p.end - p.start
+		}
+		f.mu.Unlock()
+		for _, p := range punch {
+			f.punch(p)
+		}
+		return
+	}
+	f.mu.Unlock()
+	f.punch(r)
+}
+
+// punch gives r back to the host and makes it clean.
+func (f *File) punch(r run) {
+	err := unix.Fallocate(int(f.rw.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE,
+		int64(r.start), int64(r.end-r.start))
+	if err != nil {
+		clear(f.Bytes(memmap.Range{Start: r.start, End: r.end}))
+	}
+	f.mu.Lock()
+	f.insertFree(r)
+	f.mu.Unlock()
+}
+
+// Bytes returns the Sentry's view of r. Its contents change under the reader:
+// the application writes them too.
+func (f *File) Bytes(r memmap.Range) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(f.base+uintptr(r.Start))), r.Len()) //nolint:govet // outside the Go heap
+}
+
+// Internal returns the Sentry's view of r.
+func (f *File) Internal(r memmap.Range, _ usermem.Access) (usermem.Block, error) {
+	if r.End > FileSize || r.Start > r.End {
+		return usermem.Block{}, unix.EFAULT
+	}
+	return usermem.Block{Ptr: unsafe.Pointer(&f.Bytes(r)[0]), Len: int(r.Len())}, nil
+}
