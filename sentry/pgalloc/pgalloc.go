@@ -33,7 +33,7 @@ var ErrNoMemory error = unix.ENOMEM
 // File is the memory file. It implements memmap.File.
 type File struct {
 	ro, rw *os.File
-	base   uintptr
+	base   unsafe.Pointer // of the mapping, outside the Go heap
 	counts [FileSize / usermem.PageSize / chunkPages]atomic.Pointer[[chunkPages]atomic.Int32]
 
 	used  atomic.Int64 // bytes with a count above zero
@@ -71,11 +71,12 @@ func New() (*File, error) {
 // NewFrom takes over a memfd of FileSize bytes, opened read-only and
 // read-write, made by someone who can still see /proc.
 func NewFrom(ro, rw *os.File) (*File, error) {
-	base, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, FileSize, unix.PROT_READ|unix.PROT_WRITE,
+	addr, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, FileSize, unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_SHARED|unix.MAP_NORESERVE, rw.Fd(), 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("map the memory file: %w", errno)
 	}
+	base := *(*unsafe.Pointer)(unsafe.Pointer(&addr))
 	return &File{ro: ro, rw: rw, base: base, free: btree.NewG(16, byStart)}, nil
 }
 
@@ -283,7 +284,7 @@ func (f *File) punch(r run) {
 // Bytes returns the Sentry's view of r. Its contents change under the reader:
 // the application writes them too.
 func (f *File) Bytes(r memmap.Range) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(f.base+uintptr(r.Start))), r.Len()) //nolint:govet // outside the Go heap
+	return unsafe.Slice((*byte)(unsafe.Add(f.base, r.Start)), r.Len())
 }
 
 // Internal returns the Sentry's view of r.
@@ -291,5 +292,5 @@ func (f *File) Internal(r memmap.Range, _ usermem.Access) (usermem.Block, error)
 	if r.End > FileSize || r.Start > r.End {
 		return usermem.Block{}, unix.EFAULT
 	}
-	return usermem.Block{Ptr: unsafe.Pointer(&f.Bytes(r)[0]), Len: int(r.Len())}, nil
+	return usermem.Block{Ptr: unsafe.Add(f.base, r.Start), Len: int(r.Len())}, nil
 }
