@@ -174,8 +174,12 @@ func ping(ns, dst string, limit time.Duration) error {
 			if err != nil {
 				break
 			}
+			p := b[:n]
+			if n > 20 && p[0] == 0x45 {
+				p = p[20:] // a raw IPv4 socket shows the IP header too
+			}
 			// Echo replies are type 0 (RFC 792) and 129 (RFC 4443).
-			if n >= 8 && (b[0] == 0 || b[0] == 129) {
+			if len(p) >= 8 && (p[0] == 0 || p[0] == 129) {
 				return nil
 			}
 		}
