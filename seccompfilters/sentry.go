@@ -1,0 +1,101 @@
+package seccompfilters
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sentry returns the rules of the Sentry with the given platform.
+func Sentry(platform string) ([]Rule, error) {
+	var first []Rule
+	switch platform {
+	case "ptrace":
+		first = ptracePlatform()
+	default:
+		return nil, fmt.Errorf("seccomp: no rules for platform %q", platform)
+	}
+	rules := append(first, goRuntime()...)
+	rules = append(rules, unixSockets()...)
+	rules = append(rules, hostFiles()...)
+	return append(rules, network()...), nil
+}
+
+// ptracePlatform drives stubs by tracing. The stubs themselves are made from one that was started before the filter, by
+// system calls that the tracer has them make, so that no filter of ours is inherited by them.
+func ptracePlatform() []Rule {
+	return []Rule{
+		allow(unix.SYS_PTRACE, "ptrace platform: stubs; the PID namespace holds nothing else to trace"),
+		allow(unix.SYS_WAIT4, "ptrace platform: stops of stubs"),
+		allow(unix.SYS_WAITID, "ptrace platform: stops of stubs"),
+		allow(unix.SYS_SCHED_SETAFFINITY, "ptrace platform: a stub on its tracer's CPU"),
+		allow(unix.SYS_PROCESS_VM_READV, "ptrace platform: debug registers and stack of a stub"),
+		allow(unix.SYS_GETCPU, "ptrace platform: which CPU this is"),
+	}
+}
+
+// hostFiles is for the memory file, donated descriptors and standard streams: work on what is open, never an open.
+func hostFiles() []Rule {
+	return []Rule{
+		allow(unix.SYS_PREAD64, "donated files"),
+		allow(unix.SYS_PWRITE64, "donated files"),
+		allow(unix.SYS_READV, "donated files, standard streams"),
+		allow(unix.SYS_WRITEV, "donated files, standard streams"),
+		allow(unix.SYS_PREADV, "donated files"),
+		allow(unix.SYS_PWRITEV, "donated files"),
+		allow(unix.SYS_PREADV2, "donated files with flags"),
+		allow(unix.SYS_PWRITEV2, "donated files with flags (RWF_APPEND, RWF_DSYNC)"),
+		allow(unix.SYS_LSEEK, "standard streams, SEEK_DATA and SEEK_HOLE"),
+		allow(unix.SYS_FSYNC, "durability"),
+		allow(unix.SYS_FDATASYNC, "durability"),
+		allow(unix.SYS_SYNC_FILE_RANGE, "durability"),
+		allow(unix.SYS_FADVISE64, "advice on a donated file"),
+		allow(unix.SYS_READAHEAD, "advice on a donated file"),
+		allow(unix.SYS_FTRUNCATE, "memory file, donated files"),
+		allow(unix.SYS_FALLOCATE, "memory file: punch holes; donated files"),
+		allow(unix.SYS_FSTATFS, "donated files"),
+		allowIf(unix.SYS_STATX, "attributes of an open descriptor", eq(2, unix.AT_EMPTY_PATH)),
+		allowIf(unix.SYS_NEWFSTATAT, "attributes of an open descriptor", eq(3, unix.AT_EMPTY_PATH)),
+		allow(unix.SYS_COPY_FILE_RANGE, "between two open descriptors"),
+		allow(unix.SYS_SPLICE, "between two open descriptors"),
+		allow(unix.SYS_SENDFILE, "between two open descriptors"),
+		allow(unix.SYS_DUP, "keep a descriptor"),
+		allow(unix.SYS_DUP3, "keep a descriptor"),
+		allow(unix.SYS_MREMAP, "windows on the memory file"),
+		allow(unix.SYS_MSYNC, "shared mappings of donated files"),
+		allow(unix.SYS_MINCORE, "resident pages of mappings"),
+		allow(unix.SYS_MLOCK, "runtime profile buffers"),
+		allow(unix.SYS_MEMBARRIER, "membarrier of the application"),
+		allowIf(unix.SYS_MEMFD_CREATE, "memory of its own, no name in any file system", masked(1, ^uint64(unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_HUGETLB|unix.MFD_EXEC|unix.MFD_NOEXEC_SEAL), 0)),
+		allow(unix.SYS_PPOLL, "readiness of standard streams"),
+		allow(unix.SYS_POLL, "readiness of standard streams"),
+		allow(unix.SYS_EPOLL_WAIT, "readiness of standard streams"),
+		allow(unix.SYS_CLOCK_NANOSLEEP, "timers"),
+		allow(unix.SYS_CLOCK_GETRES, "clock_getres of the application"),
+		allow(unix.SYS_GETTIMEOFDAY, "time"),
+		allow(unix.SYS_GETRUSAGE, "resource usage of the Sentry for its statistics"),
+		allow(unix.SYS_SYSINFO, "load and memory of the host machine"),
+		allowIf(unix.SYS_FCNTL, "size of pipes given as standard streams", eq(1, unix.F_GETPIPE_SZ)),
+		allowIf(unix.SYS_FCNTL, "size of pipes given as standard streams", eq(1, unix.F_SETPIPE_SZ)),
+		allowIf(unix.SYS_FCNTL, "seals of a memory file", eq(1, unix.F_ADD_SEALS)),
+		allowIf(unix.SYS_IOCTL, "bytes to be read in a standard stream", eq(1, unix.TIOCINQ)),
+		allowIf(unix.SYS_IOCTL, "terminal given as standard stream: modes", eq(1, unix.TCGETS)),
+		allowIf(unix.SYS_IOCTL, "terminal: modes", eq(1, unix.TCSETS)),
+		allowIf(unix.SYS_IOCTL, "terminal: modes", eq(1, unix.TCSETSW)),
+		allowIf(unix.SYS_IOCTL, "terminal: modes", eq(1, unix.TCSETSF)),
+		allowIf(unix.SYS_IOCTL, "terminal: size", eq(1, unix.TIOCGWINSZ)),
+		allowIf(unix.SYS_IOCTL, "terminal: size", eq(1, unix.TIOCSWINSZ)),
+		allowIf(unix.SYS_IOCTL, "terminal: output not yet sent", eq(1, unix.TIOCOUTQ)),
+		allowIf(unix.SYS_IOCTL, "terminal: flush", eq(1, unix.TCFLSH)),
+	}
+}
+
+// network is for the packet sockets that runsc opened. No socket can be made or bound.
+func network() []Rule {
+	return []Rule{
+		allow(unix.SYS_RECVMMSG, "frames from a packet socket"),
+		allow(unix.SYS_SENDMMSG, "frames to a packet socket"),
+		allowIf(unix.SYS_RECVFROM, "frames; no address is asked for", eq(4, 0)),
+		allowIf(unix.SYS_SENDTO, "frames on a bound socket, no address", eq(4, 0)),
+	}
+}
