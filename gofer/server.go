@@ -1,0 +1,247 @@
+package gofer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"ringfort/gofer/wire"
+)
+
+// Options say how an export is served.
+type Options struct {
+	// ReadOnly refuses every change with EROFS.
+	ReadOnly bool
+	// ProcFD is a directory descriptor of this process's own /proc/self/fd, taken with OpenProcFD before the process
+	// lost sight of /proc. Nil: Serve opens it itself. Several Serve calls may share one.
+	ProcFD *os.File
+}
+
+// OpenProcFD opens the directory of this process's own descriptors, through which Serve reopens files it holds only
+// by O_PATH. Call it in the process that will serve, before it pivots away from /proc.
+func OpenProcFD() (*os.File, error) {
+	f, err := os.OpenFile("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("the gofer needs /proc/self/fd to reopen files: %w", err)
+	}
+	return f, nil
+}
+
+const (
+	maxSyncs = 8                     // syncs to disk running beside the reader
+	spin     = 40 * time.Microsecond // how long to look for the next request before sleeping
+)
+
+// server is the state of one connection. Only the reading goroutine touches what sendMu does not guard.
+type server struct {
+	conn, donate, proc int
+	root               *os.File
+	readOnly           bool
+	fids               map[uint32]*fid
+	extended           bool
+	msize              uint32
+
+	in   []byte // requests read and not yet handled: in[r:w]
+	r, w int
+	out  wire.Encoder
+
+	sendMu sync.Mutex
+	syncs  chan struct{}
+	syncWG sync.WaitGroup
+}
+
+// Serve answers the 9P requests of conn, a unix stream socket, about the file tree root, an O_PATH descriptor of a
+// directory or of a single file, until the peer hangs up (nil) or breaks the protocol (an error). fds is the
+// sequenced-packet socket on which descriptors are donated. The three files are closed on return.
+func Serve(root, conn, fds *os.File, opts Options) error {
+	defer root.Close()
+	defer conn.Close()
+	defer fds.Close()
+	proc := opts.ProcFD
+	if proc == nil {
+		var err error
+		if proc, err = OpenProcFD(); err != nil {
+			return err
+		}
+		defer proc.Close()
+	}
+	unix.Umask(0) // modes of new files are the Sentry's decision
+	s := &server{
+		conn: int(conn.Fd()), donate: int(fds.Fd()), proc: int(proc.Fd()), root: root, readOnly: opts.ReadOnly,
+		fids: map[uint32]*fid{}, msize: wire.MessageSize, in: make([]byte, 4096), syncs: make(chan struct{}, maxSyncs),
+	}
+	defer s.close()
+	for {
+		typ, tag, body, err := s.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.serve(typ, tag, body); err != nil {
+			if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+func (s *server) close() {
+	s.syncWG.Wait()
+	s.dropFIDs()
+}
+
+// next returns the next request; body is valid until the following call.
+func (s *server) next() (typ uint8, tag uint16, body []byte, err error) {
+	for {
+		if s.w-s.r >= wire.HeaderSize {
+			size, typ, tag := wire.Header(s.in[s.r:s.w])
+			if size < wire.HeaderSize || size > s.msize {
+				return 0, 0, nil, fmt.Errorf("9P message of %d bytes; allowed are %d to %d", size, wire.HeaderSize, s.msize)
+			}
+			if n := int(size); s.w-s.r >= n {
+				body := s.in[s.r+wire.HeaderSize : s.r+n]
+				s.r += n
+				return typ, tag, body, nil
+			} else if n > len(s.in) {
+				in := make([]byte, n)
+				s.w = copy(in, s.in[s.r:s.w])
+				s.in, s.r = in, 0
+			}
+		}
+		if s.r > 0 {
+			s.w = copy(s.in, s.in[s.r:s.w])
+			s.r = 0
+		}
+		n, err := s.recv(s.in[s.w:])
+		if err != nil {
+			return 0, 0, nil, err
+		}
+		s.w += n
+	}
+}
+
+// recv reads from the connection. A request often follows the last at once and waking a sleeping process costs more
+// than handling it, so it looks for a while before it sleeps; an idle gofer sleeps.
+func (s *server) recv(b []byte) (int, error) {
+	flags := 0
+	var start time.Time
+	if runtime.NumCPU() > 1 {
+		flags, start = unix.MSG_DONTWAIT, time.Now()
+	}
+	for {
+		n, _, err := unix.Recvfrom(s.conn, b, flags)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			if time.Since(start) > spin {
+				flags = 0
+			}
+		case err == unix.ECONNRESET:
+			return 0, io.EOF
+		case err != nil:
+			return 0, fmt.Errorf("reading 9P request: %w", err)
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+// serve handles one request and sends its reply. The error is one of the connection.
+func (s *server) serve(typ uint8, tag uint16, body []byte) error {
+	if typ == wire.TFsync {
+		s.fsync(tag, body)
+		return nil
+	}
+	d := wire.NewDecoder(body)
+	s.out.Reset()
+	donated, err := s.handle(typ, &d, &s.out)
+	if typ == wire.TForget {
+		return nil
+	}
+	if donated >= 0 {
+		defer unix.Close(donated)
+	}
+	return s.reply(&s.out, typ, tag, donated, err)
+}
+
+// reply sends e, or an Rlerror for err, and the descriptor donated unless it is negative.
+func (s *server) reply(e *wire.Encoder, typ uint8, tag uint16, donated int, err error) error {
+	rtyp := typ + 1
+	if err != nil {
+		e.Reset()
+		e.U32(uint32(toErrno(err)))
+		rtyp, donated = wire.RLError, -1
+	}
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
+	if donated >= 0 {
+		rtyp |= wire.Donated
+		pkt := [2]byte{byte(tag), byte(tag >> 8)}
+		for {
+			err := unix.Sendmsg(s.donate, pkt[:], unix.UnixRights(donated), nil, unix.MSG_NOSIGNAL)
+			if err == nil {
+				break
+			}
+			if err != unix.EINTR {
+				return fmt.Errorf("donating a descriptor: %w", err)
+			}
+		}
+	}
+	e.Finish(0, rtyp, tag)
+	for b := e.B; len(b) > 0; {
+		n, err := unix.SendmsgN(s.conn, b, nil, nil, unix.MSG_NOSIGNAL)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("sending 9P reply: %w", err)
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// toErrno is the number sent for an error of a handler.
+func toErrno(err error) unix.Errno {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return unix.EINVAL // a malformed message
+}
+
+// fsync answers Tfsync fid[4] beside the reader, on a descriptor of its own.
+func (s *server) fsync(tag uint16, body []byte) {
+	d := wire.NewDecoder(body)
+	f, err := s.takeFID(&d)
+	fd := -1
+	if err == nil {
+		if fd, err = s.reopen(f, unix.O_RDONLY); err == unix.ENXIO {
+			fd, err = -1, nil // nothing of a symlink or special file is ours to sync
+		}
+	}
+	s.syncs <- struct{}{}
+	s.syncWG.Add(1)
+	go func() {
+		defer s.syncWG.Done()
+		if fd >= 0 {
+			err = unix.Fsync(fd)
+			unix.Close(fd)
+		}
+		<-s.syncs
+		var e wire.Encoder
+		e.Reset()
+		// A failure to send is seen by the reader, too.
+		_ = s.reply(&e, wire.TFsync, tag, -1, err)
+	}()
+}

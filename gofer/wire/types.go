@@ -1,0 +1,132 @@
+package wire
+
+// Versions offered in Tversion. The extended one adds the messages numbered from TWalkAttr on.
+const (
+	Version9P  = "9P2000.L"
+	VersionExt = "9P2000.L.Ringfort.1"
+)
+
+// Message numbers of 9P2000 (intro(5)) and 9P2000.L (diod's protocol.md). An R message is its T message plus one.
+const (
+	RLError   = 7
+	TStatfs   = 8
+	TLopen    = 12
+	TLcreate  = 14
+	TSymlink  = 16
+	TMknod    = 18
+	TReadlink = 22
+	TGetattr  = 24
+	TSetattr  = 26
+	TReaddir  = 40
+	TFsync    = 50
+	TLink     = 70
+	TMkdir    = 72
+	TRenameat = 74
+	TUnlinkat = 76
+	TVersion  = 100
+	TAttach   = 104
+	TFlush    = 108
+	TWalk     = 110
+	TRead     = 116
+	TWrite    = 118
+	TClunk    = 120
+)
+
+// Extension messages, valid once VersionExt was agreed.
+//
+//	TWalkAttr    fid[4] newfid[4] open[4] nname[2] nname*(name[s])
+//	RWalkAttr    errno[4] n[2] n*(attr, and target[s] where the attr is a symbolic link's)
+//	             With no names: one attr, of fid itself, and newfid becomes a copy. The walk stops before the first
+//	             name that fails (errno says why) and after the first symbolic link. newfid (unless NoFID) exists
+//	             exactly if n is the number of names (or names is empty). If the last is a regular file and open is
+//	             not NoOpen, it is opened with these flags and the descriptor donated; a failure to open is in errno.
+//	TMake        dir[4] newfid[4] name[s] mode[4] uid[4] gid[4] rdev[8] target[s] open[4]
+//	RMake        attr; makes a file of any type exclusively; regular files are opened and donated if open says so.
+//	TOpenFD      fid[4] flags[4]
+//	ROpenFD      (empty), descriptor donated. Regular files only.
+//	TChange     fid[4] valid[4] mode[4] uid[4] gid[4] size[8] asec[8] ansec[8] msec[8] mnsec[8]
+//	RChange     attr afterwards
+//	TReaddirAttr fid[4] offset[8] count[4]
+//	RReaddirAttr eof[1] n[4] n*(offset[8] name[s] attr); "." and ".." are left out.
+//	TRename      olddir[4] oldname[s] newdir[4] newname[s] flags[4]
+//	TGetXattr    fid[4] name[s]                   R: value[n4]
+//	TSetXattr    fid[4] name[s] flags[4] value[n4]
+//	TListXattr   fid[4]                           R: names[n4], each ended by NUL
+//	TRemoveXattr fid[4] name[s]
+//	TForget      n[2] n*fid[4]; has no reply. Unknown fids are ignored.
+//	TAllocate    fid[4] mode[4] offset[8] length[8]
+const (
+	TWalkAttr    = 0xa0
+	TMake        = 0xa2
+	TOpenFD      = 0xa4
+	TChange      = 0xa6
+	TReaddirAttr = 0xa8
+	TRename      = 0xaa
+	TGetXattr    = 0xac
+	TSetXattr    = 0xae
+	TListXattr   = 0xb0
+	TRemoveXattr = 0xb2
+	TForget      = 0xb4
+	TAllocate    = 0xb6
+
+	// Donated is added to the type of a reply whose descriptor was sent, before the reply, on the descriptor
+	// socket as one packet holding the reply's tag[2].
+	Donated = 0x40
+)
+
+// Reserved values and limits.
+const (
+	NoTag  = 0xffff     // intro(5): the tag of Tversion
+	NoFID  = 0xffffffff // intro(5): no fid
+	NoOpen = 0xffffffff // TWalkAttr and TMake: do not open
+
+	HeaderSize  = 7
+	MaxName     = 255       // NAME_MAX
+	MaxTarget   = 4095      // PATH_MAX without its NUL
+	MaxWalk     = 128       // names of one walk
+	MaxXattr    = 64 << 10  // XATTR_SIZE_MAX
+	MessageSize = 256 << 10 // largest message, header included
+	MaxFIDs     = 1 << 16   // of one connection
+)
+
+// Bits of Tsetattr's valid word (9P2000.L).
+const (
+	SetMode     = 0x1
+	SetUID      = 0x2
+	SetGID      = 0x4
+	SetSize     = 0x8
+	SetATime    = 0x10
+	SetMTime    = 0x20
+	SetCTime    = 0x40
+	SetATimeVal = 0x80 // to the value given, not to now
+	SetMTimeVal = 0x100
+)
+
+// Time is seconds and nanoseconds since 1970, nanoseconds below 1e9.
+type Time struct {
+	Sec  int64
+	Nsec uint32
+}
+
+// Attr is what statx(2) tells of a file. Mode holds type and permission bits; Dev and Rdev are in dev_t encoding.
+type Attr struct {
+	Mode, UID, GID, Nlink uint32
+	BlockSize             uint32
+	Ino, Dev, Rdev        uint64
+	Size, Blocks          uint64 // Blocks of 512 bytes
+	ATime, MTime, CTime   Time
+	BTime                 Time // zero where the host file system does not know it
+}
+
+// QID is 9P's identity of a file: type bits (QTDir…), version, and path, unique in the server.
+type QID struct {
+	Type    uint8
+	Version uint32
+	Path    uint64
+}
+
+// QID type bits (stat(5) of Plan 9).
+const (
+	QTDir     = 0x80
+	QTSymlink = 0x02
+)
