@@ -27,6 +27,8 @@ type Description struct {
 	off        int64
 
 	async asyncOwner // F_SETOWN, F_SETSIG
+
+	watchers releaseWatchers
 }
 
 // settable are the flags F_SETFL can change (fcntl(2)).
@@ -102,6 +104,7 @@ func (d *Description) TryIncRef() bool {
 // DecRef drops a reference; with the last one the file is released.
 func (d *Description) DecRef(c Caller) {
 	if d.refs.Add(-1) == 0 {
+		d.notifyReleased()
 		d.release(c)
 	}
 }
