@@ -61,3 +61,6 @@ func fileListener(f *os.File) (*net.UnixListener, error) {
 	u.SetUnlinkOnClose(false)
 	return u, nil
 }
+
+// Close ends the connection.
+func (f *First) Close() { f.c.close() }

@@ -1,0 +1,154 @@
+package boot
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/runsc/control"
+	"ringfort/runsc/isolate"
+	"ringfort/seccompfilters"
+)
+
+// Descriptors that runsc gives to the Sentry, besides /dev/null as 0 and 1 and the log as 2.
+const (
+	ConfigFD  = 3 // the first control connection
+	ListenFD  = 4 // the listening control socket
+	ExitFD    = 5 // the file that takes the wait status of the container
+	ConsoleFD = 6 // the controlling terminal, with Config.HasTerminal
+)
+
+// flushTimeout bounds how long the end of the sandbox waits for the answers to those who wait for it.
+const flushTimeout = 2 * time.Second
+
+// Main is the whole life of a Sentry. It does not return.
+func Main(newSandbox NewSandboxFunc) {
+	var conf Config
+	first, err := control.ReadConfig(os.NewFile(ConfigFD, "control"), &conf)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sentry: configuration:", err)
+		os.Exit(seccompfilters.CrashStatus)
+	}
+	setLog(&conf)
+	sandbox, err := build(&conf, newSandbox)
+	if err != nil {
+		first.Ready(err) // it is the caller who tells the user
+		os.Exit(seccompfilters.CrashStatus)
+	}
+	server := control.NewServer(sandbox, conf.ID)
+	go forwardSignals(sandbox, &conf)
+	go func() {
+		err := server.Accept(os.NewFile(ListenFD, "listener"))
+		slog.Error("control socket", "error", err)
+		exit(control.WaitStatus(unix.SIGKILL))
+	}()
+	go func() {
+		if !server.ServeFirst(first) {
+			exit(control.WaitStatus(unix.SIGKILL))
+		}
+	}()
+	if err := first.Ready(nil); err != nil {
+		exit(control.WaitStatus(unix.SIGKILL))
+	}
+	ws := <-server.Done()
+	sandbox.Destroy(conf.ID) // what is left of the container; its end is known already
+	recordExit(ws)
+	server.Flush(flushTimeout)
+	exit(ws)
+}
+
+// build makes the kernel in a process that has nothing left to lose.
+func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
+	for fd := ListenFD; fd <= ConsoleFD; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	rules, err := seccompfilters.Sentry(conf.Platform)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockIn(); err != nil {
+		return nil, err
+	}
+	sandbox, err := newSandbox(conf)
+	if err != nil {
+		return nil, err
+	}
+	return sandbox, seccompfilters.Install(rules)
+}
+
+// lockIn leaves the host's files and all capabilities behind.
+func lockIn() error {
+	if err := isolate.PrivateMounts(); err != nil {
+		return err
+	}
+	root, err := isolate.EmptyTmpfs(unix.MOUNT_ATTR_RDONLY)
+	if err != nil {
+		return err
+	}
+	// /proc is where our own program was found, so it is there; what is mounted on it does not matter.
+	if err := isolate.PivotInto(root, "/proc"); err != nil {
+		return err
+	}
+	unix.Close(root)
+	none := unix.Rlimit{}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &none); err != nil {
+		return fmt.Errorf("limit of core files: %w", err)
+	}
+	return isolate.KeepCapabilities()
+}
+
+// setLog directs the log, descriptor 2, which a person or an engine reads.
+func setLog(conf *Config) {
+	options := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if conf.Debug {
+		options.Level = slog.LevelDebug
+	}
+	var h slog.Handler = slog.NewTextHandler(os.Stderr, options)
+	if conf.LogFormat == "json" {
+		h = slog.NewJSONHandler(os.Stderr, options)
+	}
+	slog.SetDefault(slog.New(h))
+}
+
+// forwardSignals passes on what the host sends to this process, which is the container's PID to everybody outside. The
+// console controls our session: its size has changed when SIGWINCH comes; its hang-up the kernel sees for itself.
+func forwardSignals(s control.Sandbox, conf *Config) {
+	c := make(chan os.Signal, 16)
+	signal.Notify(c, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+	if conf.HasTerminal {
+		signal.Ignore(unix.SIGHUP, unix.SIGTSTP)
+		signal.Notify(c, unix.SIGWINCH)
+	} else {
+		signal.Notify(c, unix.SIGHUP)
+	}
+	for sig := range c {
+		var err error
+		if sig == unix.SIGWINCH {
+			var ws *unix.Winsize
+			if ws, err = unix.IoctlGetWinsize(ConsoleFD, unix.TIOCGWINSZ); err == nil {
+				err = s.Resize(conf.ID, 0, ws.Row, ws.Col)
+			}
+		} else {
+			err = s.Signal(conf.ID, 0, int32(sig.(unix.Signal)), control.SignalProcess)
+		}
+		if err != nil {
+			slog.Debug("signal from the host", "signal", sig, "error", err)
+		}
+	}
+}
+
+// recordExit leaves the status for `runsc wait` and `runsc delete` after our end.
+func recordExit(ws control.WaitStatus) {
+	if _, err := unix.Pwrite(ExitFD, fmt.Appendf(nil, "%d\n", uint32(ws)), 0); err != nil {
+		slog.Warn("exit status could not be recorded", "error", err)
+	}
+}
+
+// exit ends the process as the container ended.
+func exit(ws control.WaitStatus) {
+	os.Exit(seccompfilters.ExitStatus(ws.ExitCode()))
+}
