@@ -1,0 +1,137 @@
+package ptrace
+
+import (
+	"runtime"
+	"testing"
+
+	"ringfort/platform"
+	"ringfort/sentry/arch"
+)
+
+// load puts code at 0x400000 of a fresh address space.
+func loadCode(t testing.TB, p *Platform, code []byte) platform.AddressSpace {
+	t.Helper()
+	f, err := memFile("test", 0x2000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := f.WriteAt(code, 0); err != nil {
+		t.Fatal(err)
+	}
+	as, err := p.NewAddressSpace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := platform.HostFile{RO: int32(f.Fd()), RW: int32(f.Fd())}
+	as.Map(0x400000, 0x1000, host, 0, platform.Read|platform.Exec, false)
+	as.Map(0x500000, 0x1000, host, 0x1000, platform.Read|platform.Write, false)
+	return as
+}
+
+var shared *Platform
+
+func testPlatform(t testing.TB) *Platform {
+	t.Helper()
+	if shared == nil {
+		p, err := New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shared = p
+	}
+	return shared
+}
+
+func TestSwitchEvents(t *testing.T) {
+	p := testPlatform(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	as := loadCode(t, p, []byte{
+		0xb8, 0x27, 0x00, 0x00, 0x00, // mov eax, 39
+		0x0f, 0x05, // syscall
+		0xc7, 0x04, 0x25, 0x00, 0x00, 0x50, 0x00, 0x07, 0x00, 0x00, 0x00, // mov dword [0x500000], 7
+		0x8b, 0x04, 0x25, 0x00, 0x00, 0x60, 0x00, // mov eax, [0x600000]
+	})
+	defer as.Release()
+	c := p.NewContext()
+	defer c.Release()
+	regs := &arch.Registers{Rip: 0x400000}
+	fp := &arch.FPState{}
+	fp.Reset()
+	ev, err := c.Switch(as, regs, fp)
+	if err != nil || ev.Kind != platform.EventSyscall || regs.SyscallNumber() != 39 {
+		t.Fatalf("first switch: %+v, %v, nr %d", ev, err, regs.OrigRax)
+	}
+	regs.Rax = 4242
+	ev, err = c.Switch(as, regs, fp)
+	if err != nil || ev.Kind != platform.EventFault || ev.Addr != 0x600000 || ev.Signal != 11 {
+		t.Fatalf("second switch: %+v, %v, rip %#x", ev, err, regs.Rip)
+	}
+	if regs.Rax != 4242 {
+		t.Errorf("rax = %d after the system call, want 4242", regs.Rax)
+	}
+	c.Interrupt()
+	if ev, err = c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventInterrupt {
+		t.Fatalf("interrupted switch: %+v, %v", ev, err)
+	}
+}
+
+// An application that jumps into the stub's code runs its system call
+// instructions as stops, never on the host.
+func TestJumpIntoStub(t *testing.T) {
+	p := testPlatform(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	as := loadCode(t, p, []byte{0xff, 0xe3}) // jmp rbx
+	defer as.Release()
+	c := p.NewContext()
+	defer c.Release()
+	fp := &arch.FPState{}
+	fp.Reset()
+	regs := &arch.Registers{Rip: 0x400000, Rbx: stubCode + codeCall, Rax: 11, Rdi: 0x400000, Rsi: 0x1000} // munmap
+	ev, err := c.Switch(as, regs, fp)
+	if err != nil || ev.Kind != platform.EventSyscall || regs.SyscallNumber() != 11 {
+		t.Fatalf("system call from the stub's page: %+v, %v", ev, err)
+	}
+	regs.Rip = 0x400000
+	if ev, err = c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
+		t.Fatalf("the forged munmap was carried out: %+v, %v", ev, err)
+	}
+}
+
+func BenchmarkSwitch(b *testing.B) {
+	p := testPlatform(b)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	as := loadCode(b, p, []byte{0xb8, 0x27, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7})
+	defer as.Release()
+	c := p.NewContext()
+	defer c.Release()
+	regs := &arch.Registers{Rip: 0x400000}
+	fp := &arch.FPState{}
+	fp.Reset()
+	for b.Loop() {
+		if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
+			b.Fatal(ev, err)
+		}
+	}
+}
+
+func BenchmarkNewSpace(b *testing.B) {
+	p := testPlatform(b)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for b.Loop() {
+		as := loadCode(b, p, []byte{0xb8, 0x27, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7})
+		c := p.NewContext()
+		regs := &arch.Registers{Rip: 0x400000}
+		fp := &arch.FPState{}
+		fp.Reset()
+		if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
+			b.Fatal(ev, err)
+		}
+		c.Release()
+		as.Release()
+	}
+}
