@@ -105,9 +105,9 @@ func (c *Client) newCall() *call {
 	}
 	k.tag = c.free[len(c.free)-1]
 	c.free = c.free[:len(c.free)-1]
+	k.done, k.waiting, k.fd = false, false, -1
 	c.calls[k.tag] = k
 	c.callsMu.Unlock()
-	k.done, k.waiting, k.fd = false, false, -1
 	k.req.Reset()
 	return k
 }
