@@ -1,0 +1,91 @@
+// Package netns holds what a network namespace is (network_namespaces(7)): a
+// TCP/IP stack and the abstract names of AF_UNIX.
+//
+// Namespaces are reference counted; with the last reference the stack is shut
+// down. Namespace.mu is a leaf.
+package netns
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"ringfort/netstack"
+	"ringfort/sentry/auth"
+)
+
+// firstInode is the inode number of the first network namespace, as on a
+// freshly booted Linux.
+const firstInode = 4026531840
+
+var inodes atomic.Uint64
+
+// Namespace is a network namespace.
+type Namespace struct {
+	// Stack is the namespace's TCP/IP stack.
+	Stack *netstack.Stack
+	// UserNS owns the namespace: CAP_NET_ADMIN in it allows to configure it.
+	UserNS *auth.UserNamespace
+
+	refs  atomic.Int64
+	inode uint64
+
+	mu       sync.Mutex
+	abstract map[string]any
+}
+
+// New returns a namespace of its own with nothing but loopback, owned by
+// userNS, with one reference.
+func New(userNS *auth.UserNamespace) (*Namespace, error) {
+	s, err := netstack.New(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return FromStack(s, userNS), nil
+}
+
+// FromStack returns a namespace around a stack that is already set up, with
+// one reference.
+func FromStack(s *netstack.Stack, userNS *auth.UserNamespace) *Namespace {
+	ns := &Namespace{Stack: s, UserNS: userNS, inode: firstInode + inodes.Add(1) - 1, abstract: make(map[string]any)}
+	ns.refs.Store(1)
+	return ns
+}
+
+// Inode is the number /proc/PID/ns/net shows.
+func (ns *Namespace) Inode() uint64 { return ns.inode }
+
+// IncRef takes a reference.
+func (ns *Namespace) IncRef() { ns.refs.Add(1) }
+
+// DecRef drops a reference; with the last one the stack ends. It does not
+// wait for that.
+func (ns *Namespace) DecRef() {
+	if ns.refs.Add(-1) == 0 {
+		go ns.Stack.Close()
+	}
+}
+
+// BindAbstract gives an abstract name to a socket; false if it is taken.
+func (ns *Namespace) BindAbstract(name string, ep any) bool {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if _, taken := ns.abstract[name]; taken {
+		return false
+	}
+	ns.abstract[name] = ep
+	return true
+}
+
+// Abstract returns the socket of an abstract name, nil if there is none.
+func (ns *Namespace) Abstract(name string) any {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	return ns.abstract[name]
+}
+
+// UnbindAbstract frees an abstract name.
+func (ns *Namespace) UnbindAbstract(name string) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	delete(ns.abstract, name)
+}
