@@ -23,6 +23,9 @@ type Context interface {
 	// kernel is needed, and brings the registers back (fp only by SaveFP). The
 	// owner calls it from one goroutine locked to its OS thread.
 	Switch(as AddressSpace, r *arch.Registers, fp *arch.FPState) (Event, error)
+	// Flush carries out what is queued in as with this context's own host
+	// thread; it is AddressSpace.Flush for the owner, without a hand-over.
+	Flush(as AddressSpace) error
 	// SaveFP brings fp up to date with the thread's extended state. The owner
 	// calls it between two Switches.
 	SaveFP(fp *arch.FPState) error

@@ -63,6 +63,17 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	return ev, err
 }
 
+// Flush implements platform.Context.
+func (c *context) Flush(as platform.AddressSpace) error {
+	s := as.(*space)
+	if c.space != s {
+		if err := c.enter(s); err != nil {
+			return err
+		}
+	}
+	return s.flush(c.thread)
+}
+
 // run resumes the thread with r and waits for its next stop.
 func (c *context) run(r *arch.Registers) (platform.Event, error) {
 	r.OrigRax = ^uint64(0)

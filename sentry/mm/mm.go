@@ -1,0 +1,251 @@
+package mm
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+
+	"ringfort/platform"
+	"ringfort/sentry/limits"
+	"ringfort/sentry/memmap"
+	"ringfort/sentry/pgalloc"
+	"ringfort/sentry/usermem"
+)
+
+// MemoryManager is the address space of one or more tasks.
+type MemoryManager struct {
+	as   platform.AddressSpace
+	file *pgalloc.File
+
+	users atomic.Int32 // tasks that use it (CLONE_VM)
+
+	mu     sync.RWMutex
+	vmas   set[*vma]
+	pmas   set[*pma]
+	layout Layout
+	brk    struct{ start, end usermem.Addr }
+
+	total, data, locked uint64 // bytes of VMAs: all, private writable, mlocked
+	rss, maxRSS         atomic.Int64
+
+	lockFuture bool
+
+	// dead are references to drop once the host has let go of the pages.
+	dead  []held
+	stale atomic.Bool // dead is not empty or the platform has work queued
+
+	// Where the program's parts are, for prctl(PR_SET_MM) and /proc.
+	Info Info
+}
+
+// held is a reference on pages.
+type held struct {
+	file memmap.File
+	r    memmap.Range
+}
+
+// Info tells where parts of a program lie; /proc/PID/{cmdline,environ,auxv,stat}
+// are read from there. Guarded by the MemoryManager's lock through SetInfo and
+// GetInfo.
+type Info struct {
+	ArgStart, ArgEnd, EnvStart, EnvEnd usermem.Addr
+	CodeStart, CodeEnd                 usermem.Addr
+	DataStart, DataEnd                 usermem.Addr
+	StackStart                         usermem.Addr
+	Auxv                               []byte
+	Exe                                memmap.Identity
+	VDSO                               usermem.Addr
+	Dumpable                           int32
+}
+
+// Layout is where mappings go by default.
+type Layout struct {
+	Min, Max usermem.Addr // usable addresses
+	TopDown  usermem.Addr // mmap searches downward from here
+	StackEnd usermem.Addr // top of the initial stack
+}
+
+// Stack gap and randomisation, as Linux's for x86-64 (mm/util.c, ELF_ET_DYN_BASE).
+const (
+	stackGuardGap = 256 * usermem.PageSize
+	mmapRandBits  = 28
+	stackRandBits = 22
+	minStackGap   = 128 << 20
+	maxStackGap   = 1 << 40
+)
+
+// NewLayout returns a layout for a program whose stack may grow to stackLimit;
+// random is false if personality(2) ADDR_NO_RANDOMIZE is set.
+func NewLayout(min, max uintptr, stackLimit uint64, random bool) Layout {
+	l := Layout{Min: usermem.Addr(min), Max: usermem.Addr(max)}
+	l.StackEnd = l.Max - usermem.PageSize
+	gap := usermem.Addr(maxStackGap)
+	if stackLimit < maxStackGap {
+		gap = usermem.Addr(stackLimit)
+	}
+	if gap < minStackGap {
+		gap = minStackGap
+	}
+	var shift usermem.Addr
+	if random {
+		l.StackEnd -= usermem.Addr(rand.Uint64N(1<<stackRandBits)) << usermem.PageShift
+		shift = usermem.Addr(rand.Uint64N(1<<mmapRandBits)) << usermem.PageShift
+	}
+	gap += stackGuardGap + (1<<stackRandBits)<<usermem.PageShift
+	l.TopDown = (l.Max - gap - shift).RoundDown()
+	return l
+}
+
+// New returns an empty address space with one user.
+func New(p platform.Platform, file *pgalloc.File, layout Layout) (*MemoryManager, error) {
+	as, err := p.NewAddressSpace()
+	if err != nil {
+		return nil, err
+	}
+	m := &MemoryManager{as: as, file: file, layout: layout}
+	m.users.Store(1)
+	m.Info.Dumpable = 1
+	return m, nil
+}
+
+// AddressSpace returns what the platform runs.
+func (m *MemoryManager) AddressSpace() platform.AddressSpace { return m.as }
+
+// Layout returns where mappings go.
+func (m *MemoryManager) Layout() Layout { return m.layout }
+
+// IncUsers adds a user (CLONE_VM).
+func (m *MemoryManager) IncUsers() { m.users.Add(1) }
+
+// Users returns the number of users.
+func (m *MemoryManager) Users() int32 { return m.users.Load() }
+
+// TryIncUsers adds a user unless the address space is being torn down.
+func (m *MemoryManager) TryIncUsers() bool {
+	for {
+		n := m.users.Load()
+		if n == 0 {
+			return false
+		}
+		if m.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// DecUsers removes a user; with the last one everything is unmapped. The
+// caller no longer runs in the address space.
+func (m *MemoryManager) DecUsers() {
+	if m.users.Add(-1) != 0 {
+		return
+	}
+	m.as.Release()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.pmas.list {
+		m.dead = append(m.dead, held{p.file, p.fileRange()})
+	}
+	m.pmas.list = nil
+	for _, v := range m.vmas.list {
+		m.forget(v)
+	}
+	m.vmas.list = nil
+	m.dropDead()
+	if m.Info.Exe != nil {
+		m.Info.Exe.DecRef()
+		m.Info.Exe = nil
+	}
+}
+
+// dropDead drops the references the host no longer needs. m.mu is held.
+func (m *MemoryManager) dropDead() {
+	for _, h := range m.dead {
+		h.file.DecRef(h.r)
+	}
+	m.dead = m.dead[:0]
+	m.stale.Store(false)
+}
+
+// Flush makes the host carry out what is queued, in the platform context of
+// the calling task (nil: the platform's own), and frees what that held. A task
+// calls it before it returns to user code.
+func (m *MemoryManager) Flush(c platform.Context) error {
+	if !m.stale.Load() {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var err error
+	if c != nil {
+		err = c.Flush(m.as)
+	} else {
+		err = m.as.Flush()
+	}
+	m.dropDead()
+	return err
+}
+
+// Stale reports whether Flush has something to do.
+func (m *MemoryManager) Stale() bool { return m.stale.Load() }
+
+// SetInfo changes where the program's parts are.
+func (m *MemoryManager) SetInfo(change func(i *Info)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.Info)
+}
+
+// GetInfo returns where the program's parts are.
+func (m *MemoryManager) GetInfo() Info {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.Info
+}
+
+// Usage is what an address space amounts to, in bytes.
+type Usage struct{ Total, Data, Locked, RSS, MaxRSS, Stack, Exec uint64 }
+
+// Usage returns the sizes /proc/PID/status and getrusage(2) tell.
+func (m *MemoryManager) Usage() Usage {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	u := Usage{Total: m.total, Data: m.data, Locked: m.locked, RSS: uint64(m.rss.Load()), MaxRSS: uint64(m.maxRSS.Load())}
+	for _, v := range m.vmas.list {
+		if v.growsDown {
+			u.Stack += uint64(v.Len())
+		} else if v.prot&platform.Exec != 0 {
+			u.Exec += uint64(v.Len())
+		}
+	}
+	return u
+}
+
+func (m *MemoryManager) addRSS(n int64) {
+	if now := m.rss.Add(n); now > m.maxRSS.Load() {
+		m.maxRSS.Store(now)
+	}
+}
+
+// account adds (or with sign -1 removes) v's size to the totals.
+func (m *MemoryManager) account(v *vma, sign int64) {
+	n := uint64(int64(v.Len()) * sign)
+	m.total += n
+	if !v.shared && v.prot&platform.Write != 0 && !v.growsDown {
+		m.data += n
+	}
+	if v.locked {
+		m.locked += n
+	}
+}
+
+// overLimit reports whether n more bytes would pass RLIMIT_AS.
+func (m *MemoryManager) overLimit(l *limits.Set, n uint64) bool {
+	return l != nil && m.total+n > l.Get(rlimitAS).Cur
+}
+
+const (
+	rlimitData    = 2 // RLIMIT_DATA
+	rlimitStack   = 3 // RLIMIT_STACK
+	rlimitMemlock = 8 // RLIMIT_MEMLOCK
+	rlimitAS      = 9 // RLIMIT_AS
+)

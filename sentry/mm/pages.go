@@ -1,0 +1,349 @@
+package mm
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/safecopy"
+
+	"ringfort/platform"
+	"ringfort/sentry/memmap"
+	"ringfort/sentry/usermem"
+)
+
+const (
+	// eagerMax is the largest private anonymous mapping that gets its pages at
+	// once; larger ones get them in pieces of this size as they are touched.
+	eagerMax = 1 << 20
+	// cowPages is how many neighbouring pages a copy-on-write copies together.
+	cowPages = 8
+	// aroundBytes is how much of a mapped object one fault maps.
+	aroundBytes = 1 << 20
+)
+
+// hostMap queues the host mapping of p. m.mu is held for writing.
+func (m *MemoryManager) hostMap(p *pma) {
+	m.stale.Store(true)
+	prot := p.hostProt()
+	if prot == 0 {
+		m.as.Unmap(uintptr(p.Start), uintptr(p.Len()))
+		return
+	}
+	m.as.Map(uintptr(p.Start), uintptr(p.Len()), p.file.Host(), p.off, prot, false)
+}
+
+// addPMA inserts p, merged with its neighbours where they continue each other.
+func (m *MemoryManager) addPMA(p *pma) {
+	m.addRSS(int64(p.Len()))
+	i := m.pmas.after(p.Start)
+	joins := func(a, b *pma) bool {
+		return a.End == b.Start && a.file == b.file && a.off+uint64(a.Len()) == b.off &&
+			a.prot == b.prot && a.cow == b.cow && a.private == b.private
+	}
+	if i > 0 && joins(m.pmas.list[i-1], p) {
+		prev := m.pmas.list[i-1]
+		prev.End = p.End
+		if i < len(m.pmas.list) && joins(prev, m.pmas.list[i]) {
+			prev.End = m.pmas.list[i].End
+			m.pmas.list = slices.Delete(m.pmas.list, i, i+1)
+		}
+		return
+	}
+	if i < len(m.pmas.list) && joins(p, m.pmas.list[i]) {
+		next := m.pmas.list[i]
+		next.Start, next.off = p.Start, p.off
+		return
+	}
+	m.pmas.list = slices.Insert(m.pmas.list, i, p)
+}
+
+// isolatePMAs splits the PMAs at the ends of r and returns the indexes [i, j) of those in r.
+func (m *MemoryManager) isolatePMAs(r usermem.Range) (i, j int) {
+	m.splitPMA(r.Start)
+	m.splitPMA(r.End)
+	return m.pmas.within(r)
+}
+
+func (m *MemoryManager) splitPMA(a usermem.Addr) {
+	i := m.pmas.after(a)
+	if i == len(m.pmas.list) || m.pmas.list[i].Start >= a {
+		return
+	}
+	p := m.pmas.list[i]
+	tail := p.sub(usermem.Range{Start: a, End: p.End})
+	p.End = a
+	m.pmas.list = slices.Insert(m.pmas.list, i+1, tail)
+}
+
+// dropPages removes the pages of r (only those of objects if keepPrivate) from
+// the address space and from the host.
+func (m *MemoryManager) dropPages(r usermem.Range, keepPrivate bool) {
+	i, j := m.isolatePMAs(r)
+	if i == j {
+		return
+	}
+	kept := m.pmas.list[i:i]
+	whole := true
+	for _, p := range m.pmas.list[i:j] {
+		if keepPrivate && p.private {
+			whole = false
+		}
+	}
+	first, last := m.pmas.list[i].Start, m.pmas.list[j-1].End
+	for _, p := range m.pmas.list[i:j] {
+		if keepPrivate && p.private {
+			kept = append(kept, p)
+			continue
+		}
+		if !whole {
+			m.as.Unmap(uintptr(p.Start), uintptr(p.Len()))
+		}
+		m.addRSS(-int64(p.Len()))
+		m.dead = append(m.dead, held{p.file, p.fileRange()})
+	}
+	if whole {
+		m.as.Unmap(uintptr(first), uintptr(last-first))
+	}
+	m.stale.Store(true)
+	m.pmas.list = slices.Delete(m.pmas.list, i+len(kept), j)
+}
+
+// pageFor returns the PMA at a after making it ready for the access. v
+// contains a and permits the access. m.mu is held for writing.
+func (m *MemoryManager) pageFor(v *vma, a usermem.Addr, at usermem.Access) (*pma, error) {
+	p, ok := m.pmas.at(a)
+	if !ok {
+		if err := m.populate(v, a, at); err != nil {
+			return nil, err
+		}
+		p, _ = m.pmas.at(a)
+	}
+	if at.Write && p.cow {
+		if err := m.breakCOW(v, p, a); err != nil {
+			return nil, err
+		}
+		p, _ = m.pmas.at(a)
+	}
+	return p, nil
+}
+
+// gapAround returns the largest range around a, within r, without PMAs.
+func (m *MemoryManager) gapAround(a usermem.Addr, r usermem.Range) usermem.Range {
+	i := m.pmas.after(a)
+	if i > 0 {
+		r.Start = max(r.Start, m.pmas.list[i-1].End)
+	}
+	if i < len(m.pmas.list) {
+		r.End = min(r.End, m.pmas.list[i].Start)
+	}
+	return r
+}
+
+// populate puts pages at a, which has none, and around it.
+func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) error {
+	if v.anonymous() {
+		piece := usermem.Range{Start: a &^ (eagerMax - 1), End: (a &^ (eagerMax - 1)) + eagerMax}
+		if v.growsDown {
+			piece.Start = max(piece.Start, a.RoundDown()-min(a.RoundDown(), 16*usermem.PageSize))
+		}
+		return m.allocate(v, m.gapAround(a, v.Intersect(piece)), a)
+	}
+	gap := m.gapAround(a, v.Range)
+	// Map forward from a bit before a: programs run and read forward.
+	start := a.RoundDown()
+	if back := usermem.Addr(16 * usermem.PageSize); start-gap.Start > back {
+		gap.Start = start - back
+	}
+	if gap.Len() > aroundBytes {
+		gap.End = gap.Start + aroundBytes
+	}
+	write := at.Write && v.shared
+	shared := usermem.Access{Read: true, Write: write || v.shared && v.prot&platform.Write != 0, Exec: at.Exec}
+	file, r, err := v.obj.Pages(v.offsetOf(gap.Start), uint64(gap.Len()), shared)
+	if err != nil || gap.Start+usermem.Addr(r.Len()) <= a {
+		if err == nil {
+			file.DecRef(r)
+		}
+		// What lies before a cannot be had together with it.
+		gap.Start = start
+		if file, r, err = v.obj.Pages(v.offsetOf(start), uint64(gap.Len()), shared); err != nil {
+			return err
+		}
+	}
+	p := &pma{Range: usermem.Range{Start: gap.Start, End: gap.Start + usermem.Addr(r.Len())},
+		file: file, off: r.Start, prot: v.prot, cow: !v.shared}
+	m.addPMA(p)
+	m.hostMap(p)
+	return nil
+}
+
+// allocate gives r, in v and without pages, fresh private pages; if memory is
+// short, only the page at a.
+func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr) error {
+	fr, err := m.file.Allocate(uint64(r.Len()), usermem.PageSize)
+	if err != nil {
+		r = usermem.Range{Start: a.RoundDown(), End: a.RoundDown() + usermem.PageSize}
+		if fr, err = m.file.Allocate(usermem.PageSize, usermem.PageSize); err != nil {
+			return err
+		}
+	}
+	p := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true}
+	m.addPMA(p)
+	m.hostMap(p)
+	return nil
+}
+
+// breakCOW gives the page at a and some neighbours in p pages of their own.
+func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
+	r := usermem.Range{Start: a &^ (cowPages*usermem.PageSize - 1)}
+	r.End = r.Start + cowPages*usermem.PageSize
+	r = r.Intersect(p.Range).Intersect(v.Range)
+	if p.private && p.file == memmap.File(m.file) {
+		if own, ok := m.unshared(p, a); ok {
+			m.retake(own.Intersect(v.Range))
+			return nil
+		}
+	}
+	src := p.sub(r)
+	fr, err := m.file.Allocate(uint64(r.Len()), usermem.PageSize)
+	if err != nil {
+		return err
+	}
+	if err := m.copyPages(fr, src); err != nil {
+		m.file.DecRef(fr)
+		return err
+	}
+	m.dropPagesQuietly(r)
+	q := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true}
+	m.addPMA(q)
+	m.hostMap(q)
+	return nil
+}
+
+// unshared returns the run of p's pages around a that nobody else refers to.
+func (m *MemoryManager) unshared(p *pma, a usermem.Addr) (usermem.Range, bool) {
+	at := func(x usermem.Addr) bool { return m.file.Unshared(p.off + uint64(x-p.Start)) }
+	a = a.RoundDown()
+	if !at(a) {
+		return usermem.Range{}, false
+	}
+	r := usermem.Range{Start: a, End: a + usermem.PageSize}
+	for r.Start > p.Start && at(r.Start-usermem.PageSize) {
+		r.Start -= usermem.PageSize
+	}
+	for r.End < p.End && at(r.End) {
+		r.End += usermem.PageSize
+	}
+	return r, true
+}
+
+// retake makes copy-on-write pages writable again that are shared no more.
+func (m *MemoryManager) retake(r usermem.Range) {
+	i, j := m.isolatePMAs(r)
+	took := slices.Clone(m.pmas.list[i:j])
+	m.pmas.list = slices.Delete(m.pmas.list, i, j)
+	for _, p := range took {
+		p.cow = false
+		m.addRSS(-int64(p.Len()))
+		m.hostMap(p)
+		m.addPMA(p)
+	}
+}
+
+// dropPagesQuietly is dropPages for a range that is mapped anew at once.
+func (m *MemoryManager) dropPagesQuietly(r usermem.Range) {
+	i, j := m.isolatePMAs(r)
+	for _, p := range m.pmas.list[i:j] {
+		m.addRSS(-int64(p.Len()))
+		m.dead = append(m.dead, held{p.file, p.fileRange()})
+	}
+	m.pmas.list = slices.Delete(m.pmas.list, i, j)
+}
+
+// copyPages fills dst, in the memory file, from p. A page of a host file beyond
+// the file's end gives memmap.ErrBeyondEnd.
+func (m *MemoryManager) copyPages(dst memmap.Range, p *pma) error {
+	src, err := p.file.Internal(p.fileRange(), usermem.Read)
+	if err != nil {
+		return err
+	}
+	b := m.file.Bytes(dst)
+	if !src.Unsafe {
+		copy(b, blockBytes(src))
+		return nil
+	}
+	if n, err := safecopy.CopyIn(b, src.Ptr); err != nil {
+		if n < usermem.PageSize {
+			return memmap.ErrBeyondEnd
+		}
+	}
+	return nil
+}
+
+// Invalidate implements memmap.Space.
+func (m *MemoryManager) Invalidate(r usermem.Range, keepPrivate bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dropPages(r, keepPrivate)
+	// The owner of the pages is about to free them: let no thread keep them.
+	if err := m.as.Flush(); err == nil {
+		m.dropDead()
+	}
+}
+
+// HandleFault makes the access to a possible, or says which signal it gets:
+// EFAULT for SIGSEGV with SEGV_MAPERR, EACCES for SEGV_ACCERR, ErrBeyondEnd for
+// SIGBUS, ENOMEM for the OOM killer. known is false if the platform cannot
+// tell the kind of access.
+func (m *MemoryManager) HandleFault(a usermem.Addr, at usermem.Access, known bool, stackLimit uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, err := m.vmaFor(a, stackLimit)
+	if err != nil {
+		return err
+	}
+	if !known && !at.Exec {
+		at.Read = true
+		// A page that is there and may be read was hit by a write.
+		if p, ok := m.pmas.at(a); ok && p.hostProt() != 0 {
+			at.Write = p.hostProt()&platform.Write == 0
+		} else if v.anonymous() && v.prot&platform.Write != 0 {
+			at.Write = true
+		}
+	}
+	if !v.permits(at) || v.prot == 0 {
+		return unix.EACCES
+	}
+	before, _ := m.pmas.at(a)
+	p, err := m.pageFor(v, a, at)
+	if err == nil && p == before && p.allows(at) {
+		m.hostMap(p) // it was there: the host's mapping must have been lost
+	}
+	return err
+}
+
+// vmaFor returns the VMA at a, growing a stack down to it if it may.
+func (m *MemoryManager) vmaFor(a usermem.Addr, stackLimit uint64) (*vma, error) {
+	if v, ok := m.vmas.at(a); ok {
+		return v, nil
+	}
+	i := m.vmas.after(a)
+	if i == len(m.vmas.list) || !m.vmas.list[i].growsDown {
+		return nil, unix.EFAULT
+	}
+	v := m.vmas.list[i]
+	start := a.RoundDown()
+	if uint64(v.End-start) > stackLimit || start < m.layout.Min {
+		return nil, unix.EFAULT
+	}
+	if i > 0 {
+		below := m.vmas.list[i-1]
+		if start < below.End || !below.growsDown && below.prot != 0 && start-below.End < stackGuardGap {
+			return nil, unix.EFAULT
+		}
+	}
+	m.account(v, -1)
+	v.Start = start
+	m.account(v, 1)
+	return v, nil
+}
