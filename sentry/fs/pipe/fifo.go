@@ -1,41 +1,21 @@
 package pipe
 
 import (
-	"sync"
-
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/vfs"
 	"ringfort/sentry/wait"
 )
 
-// Holder is the inode of a FIFO: it keeps the pipe between opens.
-type Holder interface {
-	Endpoint() any
-	SetEndpoint(any)
-}
-
-// holderMu makes the first open of a FIFO make its pipe once. It is held for
-// a few instructions, before every other lock.
-var holderMu sync.Mutex
-
-func pipeOf(in Holder) *Pipe {
-	holderMu.Lock()
-	defer holderMu.Unlock()
-	if p, ok := in.Endpoint().(*Pipe); ok {
-		return p
-	}
-	p := New()
-	in.SetEndpoint(p)
-	return p
-}
-
 // OpenFIFO opens the FIFO in with the flags of open(2). As fifo(7) says, an
 // open for reading waits for a writer and one for writing for a reader; with
 // O_NONBLOCK the first succeeds at once and the second fails with ENXIO if
 // there is no reader; O_RDWR never waits.
-func OpenFIFO(c vfs.Caller, in Holder, flags uint32) (vfs.File, error) {
-	p := pipeOf(in)
+func OpenFIFO(c vfs.Caller, in vfs.Inode, flags uint32) (vfs.File, error) {
+	p, ok := in.Base().EndpointOr(func() any { return New() }).(*Pipe)
+	if !ok {
+		return nil, unix.ENXIO
+	}
 	switch flags & unix.O_ACCMODE {
 	case unix.O_RDWR:
 		return p.open(true, true), nil

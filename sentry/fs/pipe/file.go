@@ -67,7 +67,7 @@ func (f *File) Poll(mask wait.Events) wait.Events {
 	defer p.mu.Unlock()
 	var ev wait.Events
 	if f.read {
-		if p.wpos != p.rpos {
+		if p.buf.Len() > 0 {
 			ev |= wait.Readable
 		}
 		if p.writers == 0 && p.writeOpens != f.writesSeen {
@@ -124,7 +124,8 @@ func (f *File) Release(vfs.Caller) {
 		}
 	}
 	if p.readers == 0 && p.writers == 0 {
-		p.ring, p.packets, p.rpos, p.wpos = nil, nil, 0, 0
+		p.buf.Reset()
+		p.packets = nil
 	}
 	p.queue.Notify(ev)
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/sentry/ring"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/wait"
 )
@@ -26,10 +27,6 @@ const (
 	HardMaxSize = 1 << 26
 )
 
-// firstBuffer is the size of the ring a pipe starts with; it grows as it
-// fills, so that a thousand idle pipes cost little.
-const firstBuffer = 4096
-
 // ids orders pipes for locking two of them.
 var ids atomic.Uint64
 
@@ -40,9 +37,7 @@ type Pipe struct {
 	queue wait.Queue
 
 	mu       sync.Mutex
-	ring     []byte // length is a power of two or zero
-	rpos     uint64 // absolute position of the next byte to read
-	wpos     uint64 // absolute position of the next byte to write
+	buf      ring.Buffer
 	capacity uint64
 	packets  []span // written in packet mode, in order
 
@@ -81,14 +76,12 @@ func (p *Pipe) SetSize(n uint32, privileged bool) (int, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.wpos-p.rpos > size {
+	if p.buf.Len() > size {
 		return 0, unix.EBUSY
 	}
 	wasFull := p.full()
 	p.capacity = size
-	if uint64(len(p.ring)) > size {
-		p.resize(size)
-	}
+	p.buf.Shrink(size)
 	if wasFull && !p.full() {
 		p.queue.Notify(wait.Writable)
 	}
@@ -97,65 +90,32 @@ func (p *Pipe) SetSize(n uint32, privileged bool) (int, error) {
 
 // full tells whether a writer is told to wait: there is no room for an atomic
 // write. p.mu is held.
-func (p *Pipe) full() bool { return p.capacity-(p.wpos-p.rpos) < AtomicSize }
-
-// resize replaces the ring by one of n bytes, a power of two not below what
-// is buffered. p.mu is held.
-func (p *Pipe) resize(n uint64) {
-	ring := make([]byte, n)
-	for pos := p.rpos; pos < p.wpos; {
-		b := p.at(pos, p.wpos-pos)
-		m := copy(ring[pos&(n-1):], b)
-		pos += uint64(m)
-	}
-	p.ring = ring
-}
-
-// room makes the ring hold n more bytes; the caller has checked the capacity.
-// p.mu is held.
-func (p *Pipe) room(n uint64) {
-	need := p.wpos - p.rpos + n
-	if need <= uint64(len(p.ring)) {
-		return
-	}
-	size := max(uint64(len(p.ring)), firstBuffer)
-	for size < need {
-		size *= 2
-	}
-	p.resize(min(size, p.capacity))
-}
-
-// at returns the contiguous part of the ring at pos, at most n bytes of it.
-// p.mu is held.
-func (p *Pipe) at(pos, n uint64) []byte {
-	off := pos & uint64(len(p.ring)-1)
-	return p.ring[off:min(off+n, uint64(len(p.ring)))]
-}
+func (p *Pipe) full() bool { return p.capacity-p.buf.Len() < AtomicSize }
 
 // readable returns how many bytes the next read may take, and how many it
 // consumes if it takes them all or, of a packet, fewer. p.mu is held.
 func (p *Pipe) readable() (n uint64, packet bool) {
 	if len(p.packets) == 0 {
-		return p.wpos - p.rpos, false
+		return p.buf.Len(), false
 	}
 	first := p.packets[0]
-	if first.start > p.rpos {
-		return first.start - p.rpos, false
+	if first.start > p.buf.R {
+		return first.start - p.buf.R, false
 	}
-	return first.end - p.rpos, true
+	return first.end - p.buf.R, true
 }
 
 // consume drops n bytes, or all of a packet. p.mu is held.
 func (p *Pipe) consume(n uint64, packet bool) {
 	wasFull := p.full()
 	if packet {
-		n = p.packets[0].end - p.rpos
+		n = p.packets[0].end - p.buf.R
 		p.packets = p.packets[1:]
 		if len(p.packets) == 0 {
 			p.packets = nil
 		}
 	}
-	p.rpos += n
+	p.buf.R += n
 	if wasFull && !p.full() {
 		p.queue.Notify(wait.Writable)
 	}
@@ -173,10 +133,10 @@ func (p *Pipe) drain(n uint64, fn func(b []byte) (int, error)) (int64, error) {
 		return 0, unix.EAGAIN
 	}
 	n = min(n, avail)
-	pos, end := p.rpos, p.rpos+n
+	pos, end := p.buf.R, p.buf.R+n
 	var err error
 	for pos < end && err == nil {
-		b := p.at(pos, end-pos)
+		b := p.buf.At(pos, end-pos)
 		var m int
 		m, err = fn(b)
 		m = min(max(m, 0), len(b))
@@ -185,7 +145,7 @@ func (p *Pipe) drain(n uint64, fn func(b []byte) (int, error)) (int64, error) {
 			break
 		}
 	}
-	done := pos - p.rpos
+	done := pos - p.buf.R
 	if done == 0 {
 		return 0, err
 	}
@@ -196,12 +156,12 @@ func (p *Pipe) drain(n uint64, fn func(b []byte) (int, error)) (int64, error) {
 // fill lets fn put up to n bytes into the free space, piece by piece, and
 // keeps what it put. The caller has checked for readers and room. p.mu is held.
 func (p *Pipe) fill(n uint64, packet bool, fn func(b []byte) (int, error)) (int64, error) {
-	start := p.wpos
-	p.room(n)
+	start := p.buf.W
+	p.buf.Reserve(n)
 	pos, end := start, start+n
 	var err error
 	for pos < end && err == nil {
-		b := p.at(pos, end-pos)
+		b := p.buf.At(pos, end-pos)
 		var m int
 		m, err = fn(b)
 		m = min(max(m, 0), len(b))
@@ -213,7 +173,7 @@ func (p *Pipe) fill(n uint64, packet bool, fn func(b []byte) (int, error)) (int6
 	if pos == start {
 		return 0, err
 	}
-	p.wpos = pos
+	p.buf.W = pos
 	if packet {
 		p.packets = append(p.packets, span{start, pos})
 	}
@@ -253,7 +213,7 @@ func (p *Pipe) write(src usermem.Seq, packet bool) (int64, error) {
 			}
 			return 0, unix.EPIPE
 		}
-		free := p.capacity - (p.wpos - p.rpos)
+		free := p.capacity - p.buf.Len()
 		part := n
 		if packet {
 			part = min(part, AtomicSize)
@@ -286,5 +246,5 @@ func (p *Pipe) write(src usermem.Seq, packet bool) (int64, error) {
 func (p *Pipe) buffered() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return int(p.wpos - p.rpos)
+	return int(p.buf.Len())
 }

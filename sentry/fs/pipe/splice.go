@@ -13,7 +13,7 @@ func (p *Pipe) FillFrom(n uint64, fn func(b []byte) (int, error)) (int64, error)
 	if p.readers == 0 {
 		return 0, unix.EPIPE
 	}
-	free := p.capacity - (p.wpos - p.rpos)
+	free := p.capacity - p.buf.Len()
 	if free == 0 {
 		return 0, unix.EAGAIN
 	}
@@ -47,22 +47,22 @@ func Transfer(from, to *Pipe, n uint64, keep bool) (int64, error) {
 	if to.readers == 0 {
 		return 0, unix.EPIPE
 	}
-	avail := from.wpos - from.rpos
+	avail := from.buf.Len()
 	if avail == 0 {
 		if from.writers == 0 {
 			return 0, nil
 		}
 		return 0, unix.EAGAIN
 	}
-	free := to.capacity - (to.wpos - to.rpos)
+	free := to.capacity - to.buf.Len()
 	if free == 0 {
 		return 0, unix.EAGAIN
 	}
-	pos := from.rpos
+	pos := from.buf.R
 	done, err := to.fill(min(n, avail, free), false, func(b []byte) (int, error) {
 		total := 0
 		for total < len(b) {
-			m := copy(b[total:], from.at(pos, from.wpos-pos))
+			m := copy(b[total:], from.buf.At(pos, from.buf.W-pos))
 			pos += uint64(m)
 			total += m
 		}
@@ -70,11 +70,11 @@ func Transfer(from, to *Pipe, n uint64, keep bool) (int64, error) {
 	})
 	if !keep {
 		// Packet boundaries are lost on the way, as the bytes are merged.
-		for len(from.packets) > 0 && from.packets[0].end <= from.rpos+uint64(done) {
+		for len(from.packets) > 0 && from.packets[0].end <= from.buf.R+uint64(done) {
 			from.packets = from.packets[1:]
 		}
-		if len(from.packets) > 0 && from.packets[0].start < from.rpos+uint64(done) {
-			from.packets[0].start = from.rpos + uint64(done)
+		if len(from.packets) > 0 && from.packets[0].start < from.buf.R+uint64(done) {
+			from.packets[0].start = from.buf.R + uint64(done)
 		}
 		from.consume(uint64(done), false)
 	}
