@@ -26,6 +26,9 @@ type Description struct {
 	offMu      sync.Mutex
 	off        int64
 
+	wrote bool // counted among the inode's writers
+	execs bool // counted among those that forbid writers
+
 	async asyncOwner // F_SETOWN, F_SETSIG
 
 	watchers releaseWatchers
@@ -115,12 +118,19 @@ func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 		return 0, unix.EBADF
 	}
 	if !d.positional {
-		return d.file.Read(c, d, dst, 0)
+		n, err := d.file.Read(c, d, dst, 0)
+		if n > 0 {
+			d.notify(unix.IN_ACCESS)
+		}
+		return n, err
 	}
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
 	n, err := d.file.Read(c, d, dst, d.off)
-	d.off += n
+	if n > 0 {
+		d.off += n
+		d.notify(unix.IN_ACCESS)
+	}
 	return n, err
 }
 
@@ -131,6 +141,9 @@ func (d *Description) Write(c Caller, src usermem.Seq) (int64, error) {
 	}
 	if !d.positional {
 		n, _, err := d.file.Write(c, d, src, 0)
+		if n > 0 {
+			d.notify(unix.IN_MODIFY)
+		}
 		return n, err
 	}
 	d.offMu.Lock()
@@ -138,6 +151,7 @@ func (d *Description) Write(c Caller, src usermem.Seq) (int64, error) {
 	n, end, err := d.file.Write(c, d, src, d.off)
 	if n > 0 {
 		d.off = end
+		d.notify(unix.IN_MODIFY)
 	}
 	return n, err
 }
@@ -150,7 +164,11 @@ func (d *Description) ReadAt(c Caller, dst usermem.Seq, off int64) (int64, error
 	if !d.positional {
 		return 0, unix.ESPIPE
 	}
-	return d.file.Read(c, d, dst, off)
+	n, err := d.file.Read(c, d, dst, off)
+	if n > 0 {
+		d.notify(unix.IN_ACCESS)
+	}
+	return n, err
 }
 
 // WriteAt is pwrite(2). As on Linux, O_APPEND wins over off.
@@ -162,6 +180,9 @@ func (d *Description) WriteAt(c Caller, src usermem.Seq, off int64) (int64, erro
 		return 0, unix.ESPIPE
 	}
 	n, _, err := d.file.Write(c, d, src, off)
+	if n > 0 {
+		d.notify(unix.IN_MODIFY)
+	}
 	return n, err
 }
 
