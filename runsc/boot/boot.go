@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -69,6 +70,9 @@ func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
 	rules, err := seccompfilters.Sentry(conf.Platform)
 	if err != nil {
 		return nil, err
+	}
+	if newSandbox == nil {
+		return nil, errors.New("this build has no kernel")
 	}
 	if err := lockIn(); err != nil {
 		return nil, err

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"ringfort/runsc/spec"
+)
+
+func specCommand() *command {
+	c := newCommand("spec", "[-- command]", "write a config.json to begin with", 0, -1)
+	c.rest = true
+	var bundle, cwd string
+	for _, name := range []string{"bundle", "b"} {
+		c.flags.StringVar(&bundle, name, ".", "`directory` to write it to")
+	}
+	c.flags.StringVar(&cwd, "cwd", "/", "working `directory` of the process")
+	rootless := c.flags.Bool("rootless", false, "not supported")
+	c.run = func(a *app, args []string) error {
+		if *rootless {
+			return fmt.Errorf("--rootless: not supported by this runtime")
+		}
+		file := filepath.Join(bundle, spec.ConfigName)
+		s := spec.Template()
+		s.Process.Cwd = cwd
+		if len(args) > 0 {
+			s.Process.Args = args
+		}
+		data, err := json.MarshalIndent(s, "", "\t")
+		if err != nil {
+			return err
+		}
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if os.IsExist(err) {
+			return fmt.Errorf("file %s exists. Remove it first", file)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err = f.Write(append(data, '\n')); err != nil {
+			f.Close()
+			return err
+		}
+		return f.Close()
+	}
+	return c
+}

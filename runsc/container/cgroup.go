@@ -1,0 +1,280 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/manager"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// cgroupConfig says where the container's cgroup is and what it limits. Two things that a cgroup could do the Sentry
+// does instead: devices, none of which a sandbox ever opens, and the number of tasks, because the threads of the
+// Sentry must not count.
+func cgroupConfig(s *specs.Spec, id string, systemd bool) (*cgroups.Cgroup, error) {
+	cg := &cgroups.Cgroup{Systemd: systemd, Resources: &cgroups.Resources{SkipDevices: true}}
+	path := s.Linux.CgroupsPath
+	switch {
+	case systemd && path == "":
+		cg.Parent, cg.ScopePrefix, cg.Name = "system.slice", "ringfort", id
+	case systemd:
+		parts := strings.Split(path, ":")
+		if len(parts) != 3 {
+			return nil, fmt.Errorf("linux.cgroupsPath: %q is not of the form \"slice:prefix:name\" that --systemd-cgroup needs", path)
+		}
+		cg.Parent, cg.ScopePrefix, cg.Name = parts[0], parts[1], parts[2]
+	case path == "":
+		cg.Path = "/" + id
+	default:
+		cg.Path = filepath.Clean(path)
+		if !filepath.IsAbs(path) {
+			cg.Path = filepath.Join("/", path)
+		}
+	}
+	if r := s.Linux.Resources; r != nil {
+		setResources(cg.Resources, r)
+	}
+	return cg, nil
+}
+
+// setResources carries the limits of an OCI configuration over.
+func setResources(to *cgroups.Resources, r *specs.LinuxResources) {
+	if m := r.Memory; m != nil {
+		set(&to.Memory, m.Limit)
+		set(&to.MemoryReservation, m.Reservation)
+		set(&to.MemorySwap, m.Swap)
+		set(&to.OomKillDisable, m.DisableOOMKiller)
+		set(&to.MemoryCheckBeforeUpdate, m.CheckBeforeUpdate)
+		to.MemorySwappiness = m.Swappiness
+	}
+	if c := r.CPU; c != nil {
+		set(&to.CpuShares, c.Shares)
+		to.CpuWeight = cgroups.ConvertCPUSharesToCgroupV2Value(to.CpuShares)
+		set(&to.CpuQuota, c.Quota)
+		set(&to.CpuPeriod, c.Period)
+		to.CpuBurst = c.Burst
+		set(&to.CpuRtRuntime, c.RealtimeRuntime)
+		set(&to.CpuRtPeriod, c.RealtimePeriod)
+		to.CpusetCpus, to.CpusetMems, to.CPUIdle = c.Cpus, c.Mems, c.Idle
+	}
+	if b := r.BlockIO; b != nil {
+		set(&to.BlkioWeight, b.Weight)
+		set(&to.BlkioLeafWeight, b.LeafWeight)
+		for _, d := range b.WeightDevice {
+			var weight, leaf uint16
+			set(&weight, d.Weight)
+			set(&leaf, d.LeafWeight)
+			to.BlkioWeightDevice = append(to.BlkioWeightDevice, cgroups.NewWeightDevice(d.Major, d.Minor, weight, leaf))
+		}
+		to.BlkioThrottleReadBpsDevice = throttles(b.ThrottleReadBpsDevice)
+		to.BlkioThrottleWriteBpsDevice = throttles(b.ThrottleWriteBpsDevice)
+		to.BlkioThrottleReadIOPSDevice = throttles(b.ThrottleReadIOPSDevice)
+		to.BlkioThrottleWriteIOPSDevice = throttles(b.ThrottleWriteIOPSDevice)
+	}
+	for _, h := range r.HugepageLimits {
+		to.HugetlbLimit = append(to.HugetlbLimit, &cgroups.HugepageLimit{Pagesize: h.Pagesize, Limit: h.Limit})
+	}
+	if n := r.Network; n != nil {
+		set(&to.NetClsClassid, n.ClassID)
+		for _, p := range n.Priorities {
+			to.NetPrioIfpriomap = append(to.NetPrioIfpriomap, &cgroups.IfPrioMap{Interface: p.Name, Priority: int64(p.Priority)})
+		}
+	}
+	if len(r.Rdma) > 0 {
+		to.Rdma = make(map[string]cgroups.LinuxRdma)
+		for name, l := range r.Rdma {
+			to.Rdma[name] = cgroups.LinuxRdma{HcaHandles: l.HcaHandles, HcaObjects: l.HcaObjects}
+		}
+	}
+	for name, value := range r.Unified {
+		if strings.HasPrefix(name, "pids.") {
+			continue
+		}
+		if to.Unified == nil {
+			to.Unified = make(map[string]string)
+		}
+		to.Unified[name] = value
+	}
+}
+
+// set copies what was given.
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func throttles(list []specs.LinuxThrottleDevice) (to []*cgroups.ThrottleDevice) {
+	for _, d := range list {
+		to = append(to, cgroups.NewThrottleDevice(d.Major, d.Minor, d.Rate))
+	}
+	return to
+}
+
+// cgroupManager returns the manager of the container's cgroups.
+func (c *Container) cgroupManager() (cgroups.Manager, error) {
+	cg, err := cgroupConfig(c.Spec, c.ID, c.SystemdCgroup)
+	if err != nil {
+		return nil, err
+	}
+	return manager.New(cg)
+}
+
+// enterCgroup makes the cgroups, sets the limits and puts the processes there. What the machine cannot do is a
+// warning; a value that it refuses is an error.
+func (c *Container) enterCgroup(pids ...int) error {
+	cg, err := cgroupConfig(c.Spec, c.ID, c.SystemdCgroup)
+	if err != nil {
+		return err
+	}
+	m, err := manager.New(cg)
+	if err == nil {
+		err = m.Apply(pids[0])
+	}
+	if err == nil {
+		err = m.Set(cg.Resources)
+	}
+	if err == nil {
+		err = addPids(m, pids[1:])
+	}
+	if err != nil && machineCannot(err) {
+		c.opts.warn("cgroup of container %s: %v", c.ID, err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cgroup: %w", err)
+	}
+	return nil
+}
+
+// addPids puts further processes into the cgroups that Apply has made: all but devices, which is left out.
+func addPids(m cgroups.Manager, pids []int) error {
+	for name, dir := range m.GetPaths() {
+		if name == "devices" {
+			continue
+		}
+		for _, pid := range pids {
+			if err := cgroups.WriteCgroupProc(dir, pid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// machineCannot tells an error that comes from the machine from one that comes from a value.
+func machineCannot(err error) bool {
+	for _, e := range []error{
+		fs.ErrNotExist, fs.ErrPermission, unix.EROFS, unix.EOPNOTSUPP, unix.ENOTSUP, unix.ENODEV,
+		cgroups.ErrV1NoUnified, cgroups.ErrRootless, cgroups.ErrDevicesUnsupported,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return cgroups.IsNotFound(err) || strings.Contains(err.Error(), "no cgroup mount found")
+}
+
+// removeCgroup takes the cgroups away; every process in them has ended.
+func (c *Container) removeCgroup() {
+	m, err := c.cgroupManager()
+	if err == nil {
+		err = m.Destroy()
+	}
+	if err != nil && !machineCannot(err) {
+		c.opts.warn("cgroup of container %s: %v", c.ID, err)
+	}
+}
+
+// Update changes the limits of the container.
+func (c *Container) Update(r *specs.LinuxResources) error {
+	if err := c.acquire(true); err != nil {
+		return err
+	}
+	m, err := c.cgroupManager()
+	if err != nil {
+		return err
+	}
+	now := mergeResources(c.Spec.Linux.Resources, r)
+	to := &cgroups.Resources{SkipDevices: true}
+	setResources(to, now)
+	if err := m.Set(to); err != nil {
+		return fmt.Errorf("cgroup: %w", err)
+	}
+	c.Spec.Linux.Resources = now
+	return c.writeJSON("config.json", c.Spec)
+}
+
+// mergeResources lays the given fields of r over those of old.
+func mergeResources(old, r *specs.LinuxResources) *specs.LinuxResources {
+	now := specs.LinuxResources{}
+	if old != nil {
+		now = *old
+	}
+	if r.Memory != nil {
+		m := specs.LinuxMemory{}
+		set(&m, now.Memory)
+		override(&m.Limit, r.Memory.Limit)
+		override(&m.Reservation, r.Memory.Reservation)
+		override(&m.Swap, r.Memory.Swap)
+		now.Memory = &m
+	}
+	if r.CPU != nil {
+		u := specs.LinuxCPU{}
+		set(&u, now.CPU)
+		override(&u.Shares, r.CPU.Shares)
+		override(&u.Quota, r.CPU.Quota)
+		override(&u.Period, r.CPU.Period)
+		override(&u.Burst, r.CPU.Burst)
+		override(&u.RealtimeRuntime, r.CPU.RealtimeRuntime)
+		override(&u.RealtimePeriod, r.CPU.RealtimePeriod)
+		override(&u.Idle, r.CPU.Idle)
+		if r.CPU.Cpus != "" {
+			u.Cpus = r.CPU.Cpus
+		}
+		if r.CPU.Mems != "" {
+			u.Mems = r.CPU.Mems
+		}
+		now.CPU = &u
+	}
+	if r.BlockIO != nil {
+		now.BlockIO = r.BlockIO
+	}
+	if r.Pids != nil {
+		now.Pids = r.Pids
+	}
+	if r.Unified != nil {
+		now.Unified = r.Unified
+	}
+	return &now
+}
+
+func override[T any](to **T, from *T) {
+	if from != nil {
+		*to = from
+	}
+}
+
+// limits tells the Sentry what it has: memory in bytes and CPUs, 0 for no limit.
+func limits(s *specs.Spec) (memory int64, cpus float64) {
+	r := s.Linux.Resources
+	if r == nil {
+		return 0, 0
+	}
+	if r.Memory != nil && r.Memory.Limit != nil && *r.Memory.Limit > 0 {
+		memory = *r.Memory.Limit
+	}
+	if r.CPU != nil && r.CPU.Quota != nil && *r.CPU.Quota > 0 {
+		period := uint64(100000) // the kernel's default, in microseconds
+		if r.CPU.Period != nil && *r.CPU.Period > 0 {
+			period = *r.CPU.Period
+		}
+		cpus = float64(*r.CPU.Quota) / float64(period)
+	}
+	return memory, cpus
+}

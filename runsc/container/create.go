@@ -1,0 +1,535 @@
+package container
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"ringfort/runsc/boot"
+	"ringfort/runsc/control"
+	"ringfort/runsc/export"
+	"ringfort/runsc/spec"
+)
+
+// CreateOptions are those of `create` and `run`.
+type CreateOptions struct {
+	Bundle        string
+	PidFile       string
+	ConsoleSocket string
+	PreserveFDs   int
+	// Spec replaces the bundle's config.json (`runsc do`); it has been checked.
+	Spec *specs.Spec
+	// Relay keeps the master of the console for Run instead of sending it to a socket.
+	Relay bool
+}
+
+// A birth is a container while it is created: what has to be undone when a step fails.
+type birth struct {
+	*Container
+	create    *CreateOptions
+	sentry    *child
+	gofer     *child
+	client    *control.Client // first connection to the Sentry
+	master    *os.File        // of the console
+	files     []*os.File      // to close when all is done
+	log       *os.File
+	entered   chan struct{} // closed when cgroupErr is known
+	cgroupErr error
+	network   network
+	args      control.CreateArgs // for the Sentry, gathered step by step
+}
+
+// network is what was decided about the sandbox's network namespace.
+type network struct {
+	fresh bool     // a new namespace, made with the Sentry
+	join  *os.File // the namespace to join
+}
+
+// Create makes a container that waits for Start. The caller must Close it.
+func Create(opts *Options, id string, co *CreateOptions) (*Container, error) {
+	b, err := create(opts, id, co)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.keep(); err != nil {
+		b.abort()
+		return nil, err
+	}
+	b.done()
+	return b.Container, nil
+}
+
+// create does all of Create but the last step; the sandbox still depends on this process.
+func create(opts *Options, id string, co *CreateOptions) (_ *birth, err error) {
+	bundle, err := filepath.Abs(co.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	s := co.Spec
+	if s == nil {
+		if s, err = spec.Load(bundle); err != nil {
+			return nil, err
+		}
+	}
+	if s.Process.Terminal && co.ConsoleSocket == "" && !co.Relay {
+		return nil, errors.New("cannot allocate tty if runsc will detach without setting console socket")
+	}
+	if !s.Process.Terminal && co.ConsoleSocket != "" {
+		return nil, errors.New("cannot use console socket if runsc will not detach or allocate tty")
+	}
+	c, err := claim(opts, id)
+	if err != nil {
+		return nil, err
+	}
+	c.Spec = s
+	c.Bundle, c.Rootfs, c.Created, c.Owner = bundle, s.Root.Path, time.Now().UTC(), owner()
+	c.Status, c.SystemdCgroup = control.Creating, opts.SystemdCgroup
+	b := &birth{Container: c, create: co}
+	defer func() {
+		if err != nil {
+			b.abort()
+		}
+	}()
+	for _, step := range []func() error{b.record, b.decideNetwork, b.launchBoth, b.hooksBefore, b.hand} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func owner() string {
+	if os.Geteuid() == 0 {
+		return "root"
+	}
+	return strconv.Itoa(os.Geteuid())
+}
+
+// record writes what has to be known to clean up, before there is anything to clean up.
+func (b *birth) record() error {
+	b.Cgroup, b.CgroupsPath = true, b.Spec.Linux.CgroupsPath
+	if err := b.writeJSON(spec.ConfigName, b.Spec); err != nil {
+		return err
+	}
+	return b.save()
+}
+
+// decideNetwork finds out which network namespace the Sentry is born in.
+func (b *birth) decideNetwork() error {
+	ns, ok := spec.NetworkNamespace(b.Spec)
+	if b.opts.Network == "none" || ok && ns.Path == "" {
+		b.network.fresh = true
+		return nil
+	}
+	host := func() error {
+		return errors.New("linux.namespaces: the network of the host is not supported: give a network namespace, or --network=none for loopback only")
+	}
+	if !ok {
+		return host()
+	}
+	f, err := os.Open(ns.Path)
+	if err != nil {
+		return fmt.Errorf("linux.namespaces: network: %w", err)
+	}
+	b.files = append(b.files, f)
+	kind, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
+	if err != nil || kind != unix.CLONE_NEWNET {
+		return fmt.Errorf("linux.namespaces: %s is not a network namespace", ns.Path)
+	}
+	if sameFile(ns.Path, "/proc/self/ns/net") {
+		return host()
+	}
+	b.network.join = f
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// launchBoth starts gofer and Sentry side by side, and the work on cgroups beside them.
+func (b *birth) launchBoth() error {
+	if err := b.openLog(); err != nil {
+		return err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	mounts, exports, theirs, err := b.exports()
+	if err != nil {
+		return err
+	}
+	defer closeFiles(theirs)
+	goferConn, goferTheirs, err := socketpair(unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	goferFiles := append([]*os.File{null, null, b.log, goferTheirs}, theirs...)
+	b.gofer, err = launch([]string{"runsc", "gofer", b.ID}, goferFiles, goferAttr(), nil)
+	goferTheirs.Close()
+	if err != nil {
+		goferConn.Close()
+		return err
+	}
+	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints()}
+	goferReady := make(chan error, 1)
+	go func() { goferReady <- configure(goferConn, conf) }()
+
+	sentryErr := b.launchSentry(null)
+	if sentryErr == nil {
+		b.Sentry, b.Gofer = b.sentry.id, b.gofer.id
+		b.entered = make(chan struct{})
+		go func() {
+			b.cgroupErr = b.enterCgroup(b.sentry.Pid, b.gofer.Pid)
+			close(b.entered)
+		}()
+		b.setOOMScore()
+		sentryErr = b.client.Configure(b.config())
+	}
+	err = <-goferReady
+	if sentryErr != nil {
+		return b.explain(sentryErr, b.sentry)
+	}
+	if err != nil {
+		return b.explain(err, b.gofer)
+	}
+	b.args.Mounts = mounts
+	<-b.entered
+	return b.cgroupErr
+}
+
+// configure sends a configuration and waits until the process is ready.
+func configure(conn *os.File, conf any) error {
+	cl, err := control.NewClient(conn)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	return cl.Configure(conf)
+}
+
+// openLog opens what the processes of the sandbox write messages and last words to.
+func (b *birth) openLog() error {
+	b.LogFile = b.opts.debugLogFile(b.ID)
+	if b.LogFile == "" {
+		b.LogFile = filepath.Join(b.path, logName)
+	}
+	f, err := os.OpenFile(b.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("log of the sandbox: %w", err)
+	}
+	b.log = f
+	return nil
+}
+
+// launchSentry starts the Sentry with its console, sockets and the file for its exit status.
+func (b *birth) launchSentry(null *os.File) error {
+	listener, err := b.listen()
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	exit, err := os.OpenFile(filepath.Join(b.path, exitName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer exit.Close()
+	ours, theirs, err := socketpair(unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	files := []*os.File{null, null, b.log, theirs, listener, exit}
+	console := 0
+	if b.Spec.Process.Terminal {
+		master, replica, err := newConsole(b.Spec.Process.ConsoleSize)
+		if err != nil {
+			ours.Close()
+			return err
+		}
+		b.master = master
+		b.args.Console = replica
+		b.files = append(b.files, replica)
+		files = append(files, replica)
+		console = boot.ConsoleFD
+	}
+	b.sentry, err = launch([]string{"runsc", "boot", b.ID}, files, sentryAttr(b.network.fresh, console), b.network.join)
+	if err != nil {
+		ours.Close()
+		return err
+	}
+	b.client, err = control.NewClient(ours)
+	return err
+}
+
+// setOOMScore asks the host to prefer, or spare, the sandbox as the container wants it.
+func (b *birth) setOOMScore() {
+	adj := b.Spec.Process.OOMScoreAdj
+	if adj == nil {
+		return
+	}
+	for _, p := range []*child{b.sentry, b.gofer} {
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.Pid), []byte(strconv.Itoa(*adj)), 0); err != nil {
+			b.opts.warn("process.oomScoreAdj: %v", err)
+		}
+	}
+}
+
+// config is the Sentry's configuration.
+func (b *birth) config() *boot.Config {
+	memory, _ := limits(b.Spec)
+	cpuinfo, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		b.opts.warn("%v", err)
+	}
+	var info unix.Sysinfo_t
+	unix.Sysinfo(&info)
+	var cpus unix.CPUSet
+	unix.SchedGetaffinity(0, &cpus)
+	return &boot.Config{
+		ID: b.ID, Platform: b.opts.Platform, Debug: b.opts.Debug, Strace: b.opts.Strace, LogFormat: b.opts.LogFormat,
+		Network: b.opts.Network, NumCPU: max(1, cpus.Count()), MemoryLimit: memory,
+		HostMemory: int64(info.Totalram) * int64(info.Unit), CPUInfo: string(cpuinfo), HasTerminal: b.Spec.Process.Terminal,
+	}
+}
+
+// exports lists what the gofer serves: the root and every bind mount, with a pair of sockets each.
+func (b *birth) exports() (mounts []control.MountConn, exports []export.Export, theirs []*os.File, err error) {
+	s := b.Spec
+	add := func(m control.MountConn, e export.Export) {
+		var a, z [2]*os.File
+		if err == nil {
+			if a[0], z[0], err = socketpair(unix.SOCK_STREAM); err == nil {
+				a[1], z[1], err = socketpair(unix.SOCK_SEQPACKET)
+			}
+		}
+		m.Conn, m.FDs = a[0], a[1]
+		mounts, exports, theirs = append(mounts, m), append(exports, e), append(theirs, z[0], z[1])
+		b.files = append(b.files, a[0], a[1])
+	}
+	overlay := b.opts.Overlay == "memory"
+	readonly := s.Root.Readonly || overlay
+	add(control.MountConn{Index: -1, Destination: "/", Source: s.Root.Path, ReadOnly: readonly, Exclusive: true},
+		export.Export{Source: s.Root.Path, Recursive: true, ReadOnly: readonly, RecursiveReadOnly: overlay})
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
+		if !spec.IsBind(m) {
+			continue
+		}
+		st, serr := os.Stat(m.Source)
+		if serr != nil {
+			return nil, nil, theirs, fmt.Errorf("mounts[%d].source: %s: %w", i, m.Destination, serr)
+		}
+		e := exportOf(m)
+		add(control.MountConn{Index: i, Destination: m.Destination, Source: m.Source, ReadOnly: e.ReadOnly, IsFile: !st.IsDir()}, e)
+	}
+	return mounts, exports, theirs, err
+}
+
+// exportOf reads the options of a bind mount that concern the host's side.
+func exportOf(m *specs.Mount) export.Export {
+	e := export.Export{Source: m.Source}
+	for _, o := range m.Options {
+		switch o {
+		case "rbind":
+			e.Recursive = true
+		case "bind":
+			e.Recursive = false
+		case "ro":
+			e.ReadOnly = true
+		case "rw":
+			e.ReadOnly = false
+		case "rro":
+			e.ReadOnly, e.RecursiveReadOnly = true, true
+		case "slave", "rslave":
+			e.Slave = true
+		case "private", "rprivate":
+			e.Slave = false
+		case "noatime":
+			e.Attr |= unix.MOUNT_ATTR_NOATIME
+		case "strictatime":
+			e.Attr |= unix.MOUNT_ATTR_STRICTATIME
+		case "nodiratime":
+			e.Attr |= unix.MOUNT_ATTR_NODIRATIME
+		}
+	}
+	return e
+}
+
+// mountPoints lists the destinations that are in the root file system itself, so that they are there when it is
+// read-only for the Sentry. Nothing is made on the host when writes are to stay in memory.
+func (b *birth) mountPoints() []export.MountPoint {
+	if b.opts.Overlay == "memory" {
+		return nil
+	}
+	var points []export.MountPoint
+	for i := range b.Spec.Mounts {
+		m := &b.Spec.Mounts[i]
+		inside := false
+		for j := range b.Spec.Mounts[:i] {
+			d := strings.TrimSuffix(filepath.Clean(b.Spec.Mounts[j].Destination), "/") + "/"
+			inside = inside || strings.HasPrefix(filepath.Clean(m.Destination)+"/", d) && d != "/"
+		}
+		if inside || filepath.Clean(m.Destination) == "/" {
+			continue
+		}
+		file := false
+		if spec.IsBind(m) {
+			st, err := os.Stat(m.Source)
+			file = err == nil && !st.IsDir()
+		}
+		points = append(points, export.MountPoint{Path: m.Destination, File: file})
+	}
+	return points
+}
+
+// hooksBefore runs the hooks that may still change what the container will find, above all its network.
+func (b *birth) hooksBefore() error {
+	h := b.Spec.Hooks
+	if h == nil {
+		return nil
+	}
+	state := b.ociState(specs.StateCreating, b.sentry.Pid)
+	if err := b.runHooks("prestart", h.Prestart, state, ""); err != nil {
+		return err
+	}
+	if err := b.runHooks("createRuntime", h.CreateRuntime, state, ""); err != nil {
+		return err
+	}
+	return b.runHooks("createContainer", h.CreateContainer, state, b.netPath())
+}
+
+// netPath names the network namespace of the Sentry.
+func (b *birth) netPath() string { return fmt.Sprintf("/proc/%d/ns/net", b.sentry.Pid) }
+
+// hand gives the container to the Sentry.
+func (b *birth) hand() error {
+	a := &b.args
+	a.ID, a.Spec, a.Overlay = b.ID, b.Spec, b.opts.Overlay
+	a.MemoryLimit, a.CPUQuota = limits(b.Spec)
+	if !b.Spec.Process.Terminal {
+		a.Stdio = [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
+	}
+	preserved, env := preservedFiles(b.create.PreserveFDs)
+	a.Preserved = preserved
+	if len(env) > 0 {
+		s := *b.Spec
+		p := *s.Process
+		p.Env = append(p.Env[:len(p.Env):len(p.Env)], env...)
+		s.Process, a.Spec = &p, &s
+	}
+	if b.opts.Network != "none" && b.opts.Scrape != nil {
+		config, files, err := b.opts.Scrape(b.netPath())
+		if err != nil {
+			return fmt.Errorf("network: %w", err)
+		}
+		a.Net, a.NetFiles = json.RawMessage(config), files
+		b.files = append(b.files, files...)
+	}
+	if err := b.client.Create(a); err != nil {
+		return b.explain(err, b.sentry)
+	}
+	if b.create.ConsoleSocket != "" {
+		return sendConsole(b.create.ConsoleSocket, b.master)
+	}
+	return nil
+}
+
+// preservedFiles finds the descriptors from 3 on that are to be passed, and what the environment says of them
+// (--preserve-fds; sd_listen_fds(3)).
+func preservedFiles(n int) (files []*os.File, env []string) {
+	if l, err := strconv.Atoi(os.Getenv("LISTEN_FDS")); err == nil && l > 0 {
+		env = []string{"LISTEN_FDS=" + strconv.Itoa(l), "LISTEN_PID=1"}
+		if names := os.Getenv("LISTEN_FDNAMES"); names != "" {
+			env = append(env, "LISTEN_FDNAMES="+names)
+		}
+		n += l
+	}
+	for fd := 3; fd < 3+n; fd++ {
+		files = append(files, os.NewFile(uintptr(fd), "preserved"))
+	}
+	return files, env
+}
+
+// keep makes the container outlive this process: from here on it exists.
+func (b *birth) keep() error {
+	b.Status = control.Created
+	if err := b.save(); err != nil {
+		return err
+	}
+	if b.create.PidFile != "" {
+		if err := WritePidFile(b.create.PidFile, b.sentry.Pid); err != nil {
+			return err
+		}
+	}
+	if err := b.client.Keep(); err != nil {
+		return b.explain(err, b.sentry)
+	}
+	return nil
+}
+
+// WritePidFile writes a PID so that a reader sees all of it or no file.
+func WritePidFile(file string, pid int) error {
+	tmp := filepath.Join(filepath.Dir(file), "."+filepath.Base(file))
+	if err := os.WriteFile(tmp, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+		return fmt.Errorf("pid file: %w", err)
+	}
+	return os.Rename(tmp, file)
+}
+
+// done lets go of what only the creation needed.
+func (b *birth) done() {
+	if b.client != nil {
+		b.client.Close()
+		b.client = nil
+	}
+	if b.master != nil && !b.create.Relay {
+		b.master.Close()
+	}
+	closeFiles(b.files)
+	b.files = nil
+	if b.log != nil {
+		b.log.Close()
+	}
+}
+
+// abort undoes a creation.
+func (b *birth) abort() {
+	b.sentry.stop()
+	b.done()
+	b.gofer.stop()
+	if b.entered != nil {
+		<-b.entered
+		b.removeCgroup()
+	}
+	if b.Spec != nil && b.Spec.Hooks != nil && b.sentry != nil {
+		state := b.ociState(specs.StateStopped, 0)
+		if err := b.runHooks("poststop", b.Spec.Hooks.Poststop, state, ""); err != nil {
+			b.opts.warn("%v", err)
+		}
+	}
+	if err := b.remove(); err != nil {
+		b.opts.warn("%v", err)
+	}
+	b.Close()
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"ringfort/runsc/control"
+)
+
+// ExecOptions are those of `exec`.
+type ExecOptions struct {
+	Process         *specs.Process
+	Detach          bool
+	PidFile         string
+	InternalPidFile string
+	ConsoleSocket   string
+	PreserveFDs     int
+}
+
+// Exec runs a process in the container. Unless detached it stays until the end and returns the exit code.
+func (c *Container) Exec(eo *ExecOptions) (int, error) {
+	switch s := c.Current(); s {
+	case control.Running, control.Created:
+	case control.Paused:
+		return 0, errors.New("cannot exec in a paused container")
+	default:
+		return 0, &control.Error{Text: fmt.Sprintf("cannot exec in a %s container", s), Kind: control.KindNotRunning}
+	}
+	p := eo.Process
+	var master, replica *os.File
+	if p.Terminal {
+		if eo.Detach && eo.ConsoleSocket == "" {
+			return 0, errors.New("cannot allocate tty if runsc will detach without setting console socket")
+		}
+		var err error
+		if master, replica, err = newConsole(p.ConsoleSize); err != nil {
+			return 0, err
+		}
+		defer master.Close()
+		defer replica.Close()
+	} else if eo.ConsoleSocket != "" {
+		return 0, errors.New("cannot use console socket if runsc will not detach or allocate tty")
+	}
+	if eo.Detach || eo.ConsoleSocket != "" {
+		return c.execDetached(eo, master, replica)
+	}
+	signals := make(chan os.Signal, 64)
+	forward(signals)
+	cl, pid, err := c.exec(eo, replica)
+	if err != nil {
+		return 0, err
+	}
+	defer cl.Close()
+	if err := eo.writePidFiles(os.Getpid(), pid); err != nil {
+		return 0, err
+	}
+	var r *relay
+	if master != nil {
+		replica.Close()
+		r = startRelay(master)
+		rows, cols := r.resize()
+		if rows|cols != 0 {
+			c.with(func(cl *control.Client) error { return cl.Resize(c.ID, pid, rows, cols) })
+		}
+	}
+	go c.passSignals(signals, pid, func() (rows, cols uint16) {
+		if r == nil {
+			return 0, 0
+		}
+		return r.resize()
+	})
+	ws, err := cl.Wait(c.ID, pid)
+	if r != nil {
+		r.finish()
+	}
+	return ws.ExitCode(), err
+}
+
+// exec asks the Sentry for the process; it dies with the connection that is returned.
+func (c *Container) exec(eo *ExecOptions, replica *os.File) (*control.Client, int32, error) {
+	cl, err := c.dial()
+	if err != nil {
+		return nil, 0, err
+	}
+	a := &control.ExecArgs{ID: c.ID, Process: eo.Process, Console: replica}
+	if replica == nil {
+		a.Stdio = [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
+	}
+	a.Preserved, _ = preservedFiles(eo.PreserveFDs)
+	pid, err := cl.Exec(a, true)
+	if err != nil {
+		cl.Close()
+		return nil, 0, err
+	}
+	return cl, pid, nil
+}
+
+// passSignals sends what this process gets to the one in the container. size reads the window's size.
+func (c *Container) passSignals(signals chan os.Signal, pid int32, size func() (rows, cols uint16)) {
+	for sig := range signals {
+		if sig == unix.SIGWINCH {
+			if rows, cols := size(); rows|cols != 0 {
+				c.with(func(cl *control.Client) error { return cl.Resize(c.ID, pid, rows, cols) })
+				continue
+			}
+		}
+		c.with(func(cl *control.Client) error {
+			return cl.Signal(c.ID, pid, int32(sig.(syscall.Signal)), control.SignalProcess)
+		})
+	}
+}
+
+func (eo *ExecOptions) writePidFiles(host int, inside int32) error {
+	if eo.PidFile != "" {
+		if err := WritePidFile(eo.PidFile, host); err != nil {
+			return err
+		}
+	}
+	if eo.InternalPidFile != "" {
+		return WritePidFile(eo.InternalPidFile, int(inside))
+	}
+	return nil
+}
+
+// A KeeperConfig is what a keeper is started with. A keeper is a process of the host that stands for a detached process
+// of the container: it passes on the signals it gets, ends with the same status, and when it is killed the process is
+// killed too. Engines know the process by the keeper's PID.
+type KeeperConfig struct {
+	Root     string         `json:"root"`
+	ID       string         `json:"id"`
+	Process  *specs.Process `json:"process"`
+	Terminal bool           `json:"terminal"`
+	Preserve int            `json:"preserve"`
+	// InternalPidFile takes the PID inside of the container.
+	InternalPidFile string `json:"internalPidFile,omitempty"`
+}
+
+// Descriptors of a keeper beside the standard ones.
+const (
+	keeperConfigFD = 3
+	keeperFirstFD  = 4 // the console, if there is one; then the preserved ones
+)
+
+// execDetached starts a keeper and returns when the process runs.
+func (c *Container) execDetached(eo *ExecOptions, master, replica *os.File) (int, error) {
+	ours, theirs, err := socketpair(unix.SOCK_STREAM)
+	if err != nil {
+		return 0, err
+	}
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr, theirs}
+	attr := &syscall.SysProcAttr{Setsid: true}
+	if replica != nil {
+		files = append(files, replica)
+		attr.Setctty, attr.Ctty = true, keeperFirstFD
+	}
+	preserved, _ := preservedFiles(eo.PreserveFDs)
+	k, err := launch([]string{"runsc", "keep", c.ID}, append(files, preserved...), attr, nil)
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+		return 0, err
+	}
+	err = configure(ours, &KeeperConfig{
+		Root: c.opts.Root, ID: c.ID, Process: eo.Process, Terminal: replica != nil, Preserve: len(preserved),
+		InternalPidFile: eo.InternalPidFile,
+	})
+	if err == nil && eo.ConsoleSocket != "" {
+		err = sendConsole(eo.ConsoleSocket, master)
+	}
+	if err == nil && eo.PidFile != "" {
+		err = WritePidFile(eo.PidFile, k.Pid)
+	}
+	if err != nil {
+		k.stop()
+		return 0, err
+	}
+	if !eo.Detach { // a console socket without --detach: stay, as runc does
+		st, err := k.Wait()
+		if err != nil {
+			return 0, err
+		}
+		return st.ExitCode(), nil
+	}
+	return 0, nil
+}
+
+// Keep is the whole life of a keeper; it returns the exit code.
+func Keep() int {
+	var conf KeeperConfig
+	first, err := control.ReadConfig(os.NewFile(keeperConfigFD, "config"), &conf)
+	if err != nil {
+		return 255
+	}
+	signals := make(chan os.Signal, 64)
+	forward(signals)
+	c, cl, pid, err := conf.begin()
+	if first.Ready(err) != nil || err != nil {
+		return 255
+	}
+	first.Close()
+	defer cl.Close()
+	go c.passSignals(signals, pid, func() (rows, cols uint16) {
+		if ws, err := unix.IoctlGetWinsize(keeperFirstFD, unix.TIOCGWINSZ); err == nil && conf.Terminal {
+			return ws.Row, ws.Col
+		}
+		return 0, 0
+	})
+	ws, err := cl.Wait(c.ID, pid)
+	if err != nil {
+		return 255
+	}
+	return ws.ExitCode()
+}
+
+// begin has the Sentry start the process, and lets go of its standard descriptors.
+func (k *KeeperConfig) begin() (*Container, *control.Client, int32, error) {
+	c, err := openDir(&Options{Root: k.Root}, k.ID)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	a := &control.ExecArgs{ID: k.ID, Process: k.Process}
+	next := keeperFirstFD
+	if k.Terminal {
+		a.Console = os.NewFile(uintptr(next), "console")
+		next++
+	} else {
+		a.Stdio = [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
+	}
+	for range k.Preserve {
+		a.Preserved = append(a.Preserved, os.NewFile(uintptr(next), "preserved"))
+		next++
+	}
+	cl, err := c.dial()
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	pid, err := cl.Exec(a, true)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	closeFiles(a.Preserved)
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	for fd := range 3 {
+		if err := unix.Dup3(null, fd, 0); err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	unix.Close(null)
+	if k.InternalPidFile != "" {
+		err = WritePidFile(k.InternalPidFile, int(pid))
+	}
+	return c, cl, pid, err
+}

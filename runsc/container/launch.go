@@ -1,0 +1,164 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// sentryUser is the user and group of the host as which a Sentry runs: nobody. Inside of its user namespace it is 0, a
+// name without power.
+const sentryUser = 65534
+
+// A child is a process of ours that is being set up.
+type child struct {
+	*os.Process
+	id procID
+}
+
+// program returns the path by which a child finds this binary again, and a file that must stay open until it has been
+// started. The Sentry runs as nobody, so a binary that only root may execute is copied to memory first.
+func program() (path string, keep *os.File, err error) {
+	const self = "/proc/self/exe"
+	st, err := os.Stat(self)
+	if err != nil {
+		return "", nil, err
+	}
+	if st.Mode()&0o005 == 0o005 {
+		return self, nil, nil
+	}
+	from, err := os.Open(self)
+	if err != nil {
+		return "", nil, err
+	}
+	defer from.Close()
+	fd, err := unix.MemfdCreate("runsc", unix.MFD_CLOEXEC)
+	if err != nil {
+		return "", nil, err
+	}
+	to := os.NewFile(uintptr(fd), "runsc")
+	if _, err := to.ReadFrom(from); err == nil {
+		err = to.Chmod(0o555)
+	}
+	if err != nil {
+		to.Close()
+		return "", nil, err
+	}
+	// Opened anew without write access: a file open for writing cannot be executed (ETXTBSY, execve(2)).
+	path = fmt.Sprintf("/proc/self/fd/%d", fd)
+	ro, err := os.Open(path)
+	to.Close()
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", ro.Fd()), ro, nil
+}
+
+// launch starts this binary again with an empty environment. files are its descriptors from 0 on. With netNS the child
+// is born in that network namespace, entered by a thread that is given up afterwards.
+func launch(args []string, files []*os.File, attr *syscall.SysProcAttr, netNS *os.File) (*child, error) {
+	path, keep, err := program()
+	if err != nil {
+		return nil, fmt.Errorf("find own binary: %w", err)
+	}
+	if keep != nil {
+		defer keep.Close()
+	}
+	start := func() (*os.Process, error) {
+		return os.StartProcess(path, args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: attr})
+	}
+	var p *os.Process
+	if netNS == nil {
+		p, err = start()
+	} else {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+			if err = unix.Setns(int(netNS.Fd()), unix.CLONE_NEWNET); err != nil {
+				err = fmt.Errorf("join network namespace %s: %w", netNS.Name(), err)
+				return
+			}
+			p, err = start()
+		}()
+		<-done
+	}
+	if err != nil {
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) {
+			err = fmt.Errorf("%w (are user namespaces turned off? see sysctl user.max_user_namespaces)", err)
+		}
+		return nil, fmt.Errorf("start %q: %w", args[1], err)
+	}
+	id, err := identify(p.Pid)
+	if err != nil {
+		p.Kill()
+		p.Wait()
+		return nil, err
+	}
+	return &child{Process: p, id: id}, nil
+}
+
+// stop kills a child of this process and reaps it.
+func (c *child) stop() {
+	if c != nil {
+		c.Kill()
+		c.Wait()
+	}
+}
+
+// sentryAttr asks for namespaces of its own for everything. Without console it leads a session without a terminal.
+func sentryAttr(newNet bool, console int) *syscall.SysProcAttr {
+	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	if newNet {
+		flags |= unix.CLONE_NEWNET
+	}
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: sentryUser, Size: 1}}
+	attr := &syscall.SysProcAttr{
+		Cloneflags: flags, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
+		Credential: &syscall.Credential{}, Setsid: true,
+	}
+	if console > 0 {
+		attr.Setctty, attr.Ctty = true, console
+	}
+	return attr
+}
+
+// goferAttr keeps the host's users, whose files are served, and nothing else.
+func goferAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP,
+		Setsid:     true,
+	}
+}
+
+// socketpair returns two connected unix sockets of the given type.
+func socketpair(kind int) (a, b *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket"), nil
+}
+
+// listen makes the control socket in the container's directory. It goes by the descriptor of the directory, so that
+// the length of its path does not matter.
+func (c *Container) listen() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), socketName)
+	addr := &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/%s", c.dir.Fd(), socketName)}
+	if err = unix.Bind(fd, addr); err == nil {
+		err = unix.Listen(fd, 128)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return f, nil
+}

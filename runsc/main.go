@@ -1,0 +1,30 @@
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
+// Command runsc is an OCI runtime that runs each container behind a kernel of its own.
+//
+// The settings above keep the Go runtime from following the CPU limit of the host's cgroup, for which it would hold a
+// descriptor of the host's in the Sentry.
+package main
+
+import (
+	"encoding/json"
+	"os"
+
+	"ringfort/netstack"
+	"ringfort/runsc/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(&cli.Deps{Scrape: scrape}))
+}
+
+// scrape is netstack.Scrape with the configuration in the form in which it travels.
+func scrape(nsPath string) ([]byte, []*os.File, error) {
+	config, files, err := netstack.Scrape(nsPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := json.Marshal(config)
+	return data, files, err
+}
