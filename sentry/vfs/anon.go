@@ -90,6 +90,14 @@ func NewAnonPath(file File, name string, mode uint32, uid auth.KUID, gid auth.KG
 	return Path{anonMount, d}
 }
 
+// NewNamelessPath returns a place for an inode that has no name, with one reference; it takes over the reference on in.
+func NewNamelessPath(in Inode, name string) Path {
+	d := newDentry(anonMount.sb, in, nil, name)
+	d.refs.Add(1)
+	anonMount.refs.Add(1)
+	return Path{anonMount, d}
+}
+
 // NewAnonDescription returns a description, with one reference, of a file that has no name. name is what /proc/PID/fd
 // shows, a "%d" in it being the inode number; mode holds the type (S_IFIFO, S_IFSOCK, 0 for anonymous inodes) and
 // permissions.

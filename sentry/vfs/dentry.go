@@ -194,21 +194,6 @@ func (d *Dentry) remove(child *Dentry) {
 	child.drop()
 }
 
-// each calls f with every hashed positive child. d.dirMu is held.
-func (d *Dentry) each(f func(child *Dentry)) {
-	t := d.children.Load()
-	if t == nil {
-		return
-	}
-	for i := range t.buckets {
-		for n := t.buckets[i].Load(); n != nil; n = n.next {
-			if n.d.inode != nil {
-				f(n.d)
-			}
-		}
-	}
-}
-
 // add makes a hashed dentry for name; it takes over the reference on inode (nil: negative). d.dirMu is held.
 func (d *Dentry) add(name string, inode Inode) *Dentry {
 	child := newDentry(d.sb, inode, d, name)

@@ -4,8 +4,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountAllowed checks that c may change the mounts of its namespace.
-func mountAllowed(c Caller) error {
+// MayMount checks that c may change the mounts of its namespace (EPERM).
+func MayMount(c Caller) error {
 	if !c.Creds().HasCapIn(unix.CAP_SYS_ADMIN, c.MountNS().userNS) {
 		return unix.EPERM
 	}

@@ -21,7 +21,7 @@ func walkFlagsOf(resolve uint64) (f WalkFlags) {
 		flag WalkFlags
 	}{
 		{unix.RESOLVE_NO_XDEV, NoXDev}, {unix.RESOLVE_NO_MAGICLINKS, NoMagicLinks}, {unix.RESOLVE_NO_SYMLINKS, NoSymlinks},
-		{unix.RESOLVE_BENEATH, Beneath}, {unix.RESOLVE_IN_ROOT, InRoot}, {unix.RESOLVE_CACHED, OnlyCached},
+		{unix.RESOLVE_BENEATH, Beneath}, {unix.RESOLVE_IN_ROOT, InRoot}, {resolveCached, OnlyCached},
 	} {
 		if resolve&r.bit != 0 {
 			f |= r.flag
@@ -29,6 +29,9 @@ func walkFlagsOf(resolve uint64) (f WalkFlags) {
 	}
 	return f
 }
+
+// resolveCached is RESOLVE_CACHED (openat2(2)).
+const resolveCached = 0x20
 
 const oTmpfile = unix.O_TMPFILE &^ unix.O_DIRECTORY
 

@@ -184,7 +184,6 @@ func (f *FSContext) Cwd() Path {
 
 // rootUnref returns the root without a reference, to compare with or to walk from.
 func (f *FSContext) rootUnref() Path { return f.place.Load().root }
-func (f *FSContext) cwdUnref() Path  { return f.place.Load().cwd }
 
 // SetCwd changes the working directory; it takes its own reference.
 func (f *FSContext) SetCwd(p Path) {

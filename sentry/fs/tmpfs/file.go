@@ -1,0 +1,278 @@
+package tmpfs
+
+import (
+	"golang.org/x/sys/unix"
+	"ringfort/sentry/memmap"
+	"ringfort/sentry/pgalloc"
+	"ringfort/sentry/usermem"
+	"ringfort/sentry/vfs"
+)
+
+type seq = usermem.Seq
+
+// regFile is an open regular file.
+type regFile struct {
+	vfs.FileBase
+	in *inode
+}
+
+// zeros is what holes read as.
+var zeros [64 << 10]byte
+
+// Read copies pages out, holding a reference on them but no lock.
+func (f *regFile) Read(c vfs.Caller, d *vfs.Description, dst seq, off int64) (int64, error) {
+	in := f.in
+	if off < 0 {
+		return 0, unix.EINVAL
+	}
+	want := min(int64(dst.Len()), in.size.Load()-off)
+	if want <= 0 {
+		return 0, nil
+	}
+	if now := vfs.Now(c); vfs.AtimeStale(d.Path().Mount(), d.Flags(), false, now, in.atime.Load(), in.mtime.Load(), in.ctime.Load()) {
+		in.atime.Store(now)
+	}
+	done := int64(0)
+	for done < want {
+		r, n, ok := in.obj.Hold(uint64(off+done), uint64(want-done))
+		var k int
+		var err error
+		if ok {
+			k, err = dst.CopyOut(in.fs.mem.Bytes(r))
+			in.fs.mem.DecRef(pgalloc.Pages(r))
+		} else {
+			n = min(n, uint64(len(zeros)))
+			k, err = dst.CopyOut(zeros[:n])
+		}
+		done += int64(k)
+		if err != nil || k < int(n) {
+			if done > 0 {
+				err = nil
+			}
+			return done, err
+		}
+		dst = dst.Drop(k)
+	}
+	return done, nil
+}
+
+// Write copies pages in. Only size and allocation are under the inode's lock.
+func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src seq, off int64) (int64, int64, error) {
+	in := f.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if d.Flags()&unix.O_APPEND != 0 {
+		off = in.size.Load()
+	}
+	n, err := vfs.WriteLimit(c, off, src.Len())
+	if err != nil || n == 0 {
+		return 0, off, err
+	}
+	if off > maxSize-int64(n) {
+		return 0, off, unix.EFBIG
+	}
+	if s := in.seals.Load(); s&(unix.F_SEAL_WRITE|unix.F_SEAL_FUTURE_WRITE) != 0 {
+		return 0, off, unix.EPERM
+	} else if s&unix.F_SEAL_GROW != 0 && off+int64(n) > in.size.Load() {
+		if n = int(max(0, in.size.Load()-off)); n == 0 {
+			return 0, off, unix.EPERM
+		}
+	}
+	fit, err := in.allocate(off, int64(n))
+	if fit == 0 {
+		return 0, off, err
+	}
+	done := int64(0)
+	for src = src.Take(int(fit)); done < fit; {
+		r, length, ok := in.obj.Hold(uint64(off+done), uint64(fit-done))
+		if !ok {
+			break // punched under us
+		}
+		var k int
+		k, err = src.CopyIn(in.fs.mem.Bytes(r))
+		in.fs.mem.DecRef(pgalloc.Pages(r))
+		done += int64(k)
+		if err != nil || uint64(k) < length {
+			break
+		}
+		src = src.Drop(k)
+	}
+	if end := off + done; end > in.size.Load() {
+		in.size.Store(end)
+	}
+	if done == 0 {
+		return 0, off, err
+	}
+	in.touch(c)
+	in.mu.Unlock()
+	vfs.AfterWrite(c, in)
+	in.mu.Lock()
+	return done, off + done, nil
+}
+
+// allocate backs [off, off+n) and returns how much of it there was room for. in.mu is held.
+func (in *inode) allocate(off, n int64) (int64, error) {
+	if in.fs.opts.Size == 0 {
+		limit := roundUp(max(in.size.Load(), off+n))
+		if err := in.obj.Fill(uint64(off), uint64(n), uint64(limit)); err != nil {
+			return 0, unix.ENOSPC
+		}
+		in.recount()
+		return n, nil
+	}
+	// With a limit page by page, as much as fits.
+	done := int64(0)
+	for done < n {
+		at := off + done
+		step := min(n-done, usermem.PageSize-at&usermem.PageMask)
+		if _, _, ok := in.obj.Lookup(uint64(at), 1); !ok {
+			if err := in.fs.charge(usermem.PageSize); err != nil {
+				return done, err
+			}
+			in.charged += usermem.PageSize
+			page := uint64(at) &^ usermem.PageMask
+			if err := in.obj.Fill(page, usermem.PageSize, page+usermem.PageSize); err != nil {
+				return done, unix.ENOSPC
+			}
+		}
+		done += step
+	}
+	return done, nil
+}
+
+// recount brings the bytes charged to what is backed. in.mu is held.
+func (in *inode) recount() {
+	used := int64(in.obj.Used())
+	in.fs.used.Add(used - in.charged)
+	in.charged = used
+}
+
+func roundUp(n int64) int64 { return (n + usermem.PageMask) &^ usermem.PageMask }
+
+// truncate changes the size.
+func (in *inode) truncate(c vfs.Caller, size int64) error {
+	if in.Type() != unix.S_IFREG {
+		return unix.EINVAL
+	}
+	in.mu.Lock()
+	old := in.size.Load()
+	s := in.seals.Load()
+	if size < old && s&unix.F_SEAL_SHRINK != 0 || size > old && s&unix.F_SEAL_GROW != 0 {
+		in.mu.Unlock()
+		return unix.EPERM
+	}
+	in.size.Store(size)
+	if size < old {
+		in.obj.Punch(uint64(size), uint64(roundUp(old)))
+		in.recount()
+	}
+	in.touch(c)
+	in.mu.Unlock()
+	if size < old {
+		in.mappings.Invalidate(uint64(roundUp(size)), ^uint64(0)&^usermem.PageMask, false)
+	}
+	return nil
+}
+
+// Seek knows holes by what is backed.
+func (f *regFile) Seek(_ vfs.Caller, _ *vfs.Description, off int64, whence int32, cur int64) (int64, error) {
+	size := f.in.size.Load()
+	if whence != unix.SEEK_DATA && whence != unix.SEEK_HOLE || off < 0 || off >= size {
+		return vfs.SeekSize(off, whence, cur, size)
+	}
+	for off < size {
+		_, n, ok := f.in.obj.Lookup(uint64(off), uint64(size-off))
+		if ok == (whence == unix.SEEK_DATA) {
+			return off, nil
+		}
+		off += int64(n)
+	}
+	if whence == unix.SEEK_DATA {
+		return 0, unix.ENXIO
+	}
+	return size, nil
+}
+
+// Sync does nothing: memory is all there is.
+func (*regFile) Sync(vfs.Caller, bool) error { return nil }
+
+// Allocate is fallocate(2).
+func (f *regFile) Allocate(c vfs.Caller, mode uint32, off, length int64) error {
+	in := f.in
+	if mode&^(unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
+		return unix.EOPNOTSUPP
+	}
+	end := off + length
+	in.mu.Lock()
+	s := in.seals.Load()
+	if mode&(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
+		if s&(unix.F_SEAL_WRITE|unix.F_SEAL_FUTURE_WRITE) != 0 {
+			in.mu.Unlock()
+			return unix.EPERM
+		}
+		in.obj.Punch(uint64(off), uint64(end))
+		in.recount()
+		in.touch(c)
+		in.mu.Unlock()
+		in.mappings.Invalidate(uint64(roundUp(off)), uint64(end)&^usermem.PageMask, true)
+		if mode&unix.FALLOC_FL_PUNCH_HOLE != 0 {
+			return nil
+		}
+		in.mu.Lock()
+	}
+	defer in.mu.Unlock()
+	if mode&unix.FALLOC_FL_KEEP_SIZE == 0 && end > in.size.Load() {
+		if s&unix.F_SEAL_GROW != 0 {
+			return unix.EPERM
+		}
+	}
+	if got, err := in.allocate(off, length); got < length {
+		return err
+	}
+	if mode&unix.FALLOC_FL_KEEP_SIZE == 0 && end > in.size.Load() {
+		in.size.Store(end)
+	}
+	in.touch(c)
+	return nil
+}
+
+// Mappable returns the inode: its pages are in the memory file.
+func (f *regFile) Mappable(vfs.Caller, *vfs.Description) (memmap.Mappable, error) { return f.in, nil }
+
+// Pages hands out the pages of a mapping, allocating them.
+func (in *inode) Pages(off, n uint64, at usermem.Access) (memmap.File, memmap.Range, error) {
+	end := uint64(roundUp(in.size.Load()))
+	if off >= end {
+		return nil, memmap.Range{}, memmap.ErrBeyondEnd
+	}
+	n = min(n, end-off)
+	if in.fs.opts.Size > 0 {
+		// Whoever maps more than there is room for gets a bus error, as on Linux.
+		if _, _, ok := in.obj.Lookup(off, usermem.PageSize); !ok {
+			if in.fs.charge(usermem.PageSize) != nil {
+				return nil, memmap.Range{}, memmap.ErrBeyondEnd
+			}
+			in.fs.used.Add(-usermem.PageSize) // counted with the file's next change
+			n = usermem.PageSize
+		}
+	}
+	r, err := in.obj.Acquire(off, n, end)
+	return in.fs.mem, r, err
+}
+
+// AddMapping notes a mapping; a sealed file refuses writable ones.
+func (in *inode) AddMapping(s memmap.Space, r usermem.Range, off uint64, writable bool) error {
+	if writable && in.seals.Load()&(unix.F_SEAL_WRITE|unix.F_SEAL_FUTURE_WRITE) != 0 {
+		return unix.EPERM
+	}
+	in.mappings.Add(s, r, off, writable)
+	return nil
+}
+
+// RemoveMapping forgets it.
+func (in *inode) RemoveMapping(s memmap.Space, r usermem.Range, off uint64, writable bool) {
+	in.mappings.Remove(s, r, off, writable)
+}
+
+// Sync has nothing to do.
+func (in *inode) Sync(uint64, uint64) error { return nil }
