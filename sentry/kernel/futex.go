@@ -1,0 +1,487 @@
+package kernel
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/sentry/mm"
+	"ringfort/sentry/usermem"
+	"ringfort/sentry/wait"
+)
+
+// futexBuckets is the number of hash buckets, each with its own lock.
+const futexBuckets = 256
+
+// futexTable holds who waits on which word of memory.
+type futexTable struct {
+	seed    maphash.Seed
+	buckets [futexBuckets]futexBucket
+}
+
+type futexBucket struct {
+	mu      sync.Mutex
+	waiters []*futexWaiter // in order of arrival
+}
+
+// futexWaiter is a task waiting on a word.
+type futexWaiter struct {
+	t     *Task
+	key   mm.Key
+	mask  uint32
+	woken bool
+	pi    bool // waits for a PI futex: is handed ownership
+
+	// lock is the bucket the waiter is in; requeue moves it. Guarded by the
+	// bucket's mu, and stable while that is held.
+	in atomic.Pointer[futexBucket]
+}
+
+func (f *futexTable) init() { f.seed = maphash.MakeSeed() }
+
+func (f *futexTable) bucket(key mm.Key) *futexBucket {
+	return &f.buckets[f.index(key)]
+}
+
+func (f *futexTable) index(key mm.Key) uint64 {
+	return maphash.Comparable(f.seed, key) % futexBuckets
+}
+
+// lock locks the bucket w is in.
+func (w *futexWaiter) lock() *futexBucket {
+	for {
+		b := w.in.Load()
+		b.mu.Lock()
+		if w.in.Load() == b {
+			return b
+		}
+		b.mu.Unlock()
+	}
+}
+
+func (b *futexBucket) remove(w *futexWaiter) {
+	for i, o := range b.waiters {
+		if o == w {
+			b.waiters = append(b.waiters[:i], b.waiters[i+1:]...)
+			return
+		}
+	}
+}
+
+// wake wakes up to n waiters of key whose mask meets mask.
+func (b *futexBucket) wake(key mm.Key, n int, mask uint32) int {
+	woken := 0
+	kept := b.waiters[:0]
+	for _, w := range b.waiters {
+		if woken < n && w.key == key && w.mask&mask != 0 {
+			w.woken = true
+			w.t.Notify(nil, 0)
+			woken++
+			continue
+		}
+		kept = append(kept, w)
+	}
+	clear(b.waiters[len(kept):])
+	b.waiters = kept
+	return woken
+}
+
+// FutexWait waits while the word at addr is val (FUTEX_WAIT_BITSET). ETIMEDOUT,
+// EAGAIN if the word differs, ErrInterrupted.
+func (t *Task) FutexWait(addr usermem.Addr, val, mask uint32, private bool, deadline int64) error {
+	key, err := t.MM().FutexKey(addr, private)
+	if err != nil {
+		return err
+	}
+	b := t.k.futexes.bucket(key)
+	w := &futexWaiter{t: t, key: key, mask: mask}
+	w.in.Store(b)
+	b.mu.Lock()
+	// The word is read with the bucket locked: a waker changes the word first
+	// and then takes the lock, so it either is seen here or finds the waiter.
+	v, err := t.MM().Load32(addr)
+	if err != nil || v != val {
+		b.mu.Unlock()
+		if err == nil {
+			err = unix.EAGAIN
+		}
+		return err
+	}
+	b.waiters = append(b.waiters, w)
+	b.mu.Unlock()
+	return t.futexSleep(w, deadline)
+}
+
+// futexSleep parks t until w is woken.
+func (t *Task) futexSleep(w *futexWaiter, deadline int64) error {
+	for {
+		err := t.Block(deadline)
+		b := w.lock()
+		if w.woken {
+			b.mu.Unlock()
+			return nil
+		}
+		if err != nil {
+			b.remove(w)
+			b.mu.Unlock()
+			return err
+		}
+		b.mu.Unlock()
+	}
+}
+
+// FutexWake wakes up to n waiters on the word at addr (FUTEX_WAKE_BITSET).
+func (k *Kernel) FutexWake(t *Task, addr usermem.Addr, n int, mask uint32, private bool) (int, error) {
+	key, err := t.MM().FutexKey(addr, private)
+	if err != nil {
+		return 0, err
+	}
+	b := k.futexes.bucket(key)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.wake(key, n, mask), nil
+}
+
+// lockTwo locks the buckets of two keys in a fixed order.
+func (f *futexTable) lockTwo(k1, k2 mm.Key) (b1, b2 *futexBucket, unlock func()) {
+	i, j := f.index(k1), f.index(k2)
+	b1, b2 = &f.buckets[i], &f.buckets[j]
+	if i == j {
+		b1.mu.Lock()
+		return b1, b2, b1.mu.Unlock
+	}
+	if i < j {
+		b1.mu.Lock()
+		b2.mu.Lock()
+	} else {
+		b2.mu.Lock()
+		b1.mu.Lock()
+	}
+	return b1, b2, func() { b1.mu.Unlock(); b2.mu.Unlock() }
+}
+
+// FutexRequeue wakes nWake waiters of a1 and moves nMove others to a2. If
+// compare is set the word at a1 must be val (EAGAIN). It returns the number woken
+// and moved.
+func (t *Task) FutexRequeue(a1, a2 usermem.Addr, nWake, nMove int, compare bool, val uint32, private bool) (int, error) {
+	m := t.MM()
+	k1, err := m.FutexKey(a1, private)
+	if err != nil {
+		return 0, err
+	}
+	k2, err := m.FutexKey(a2, private)
+	if err != nil {
+		return 0, err
+	}
+	b1, b2, unlock := t.k.futexes.lockTwo(k1, k2)
+	defer unlock()
+	if compare {
+		v, err := m.Load32(a1)
+		if err != nil {
+			return 0, err
+		}
+		if v != val {
+			return 0, unix.EAGAIN
+		}
+	}
+	done := b1.wake(k1, nWake, ^uint32(0))
+	if k1 == k2 {
+		return done, nil
+	}
+	var moved []*futexWaiter
+	kept := b1.waiters[:0]
+	for _, w := range b1.waiters {
+		if w.key == k1 && len(moved) < nMove {
+			w.key = k2
+			w.in.Store(b2)
+			moved = append(moved, w)
+			continue
+		}
+		kept = append(kept, w)
+	}
+	clear(b1.waiters[len(kept):])
+	b1.waiters = kept
+	b2.waiters = append(b2.waiters, moved...)
+	return done + len(moved), nil
+}
+
+// FutexWakeOp is FUTEX_WAKE_OP: it changes the word at a2 as op says, wakes n1
+// waiters of a1 and, if the old word compares, n2 of a2.
+func (t *Task) FutexWakeOp(a1, a2 usermem.Addr, n1, n2 int, op uint32, private bool) (int, error) {
+	m := t.MM()
+	k1, err := m.FutexKey(a1, private)
+	if err != nil {
+		return 0, err
+	}
+	k2, err := m.FutexKey(a2, private)
+	if err != nil {
+		return 0, err
+	}
+	b1, b2, unlock := t.k.futexes.lockTwo(k1, k2)
+	defer unlock()
+	old, err := t.futexOp(a2, op)
+	if err != nil {
+		return 0, err
+	}
+	done := b1.wake(k1, n1, ^uint32(0))
+	if futexCompare(old, op) {
+		done += b2.wake(k2, n2, ^uint32(0))
+	}
+	return done, nil
+}
+
+// futexOp applies the operation encoded in op (futex(2), FUTEX_WAKE_OP).
+func (t *Task) futexOp(addr usermem.Addr, op uint32) (old uint32, err error) {
+	arg := uint32(int32(op<<8) >> 20) // bits 12..23, signed
+	kind := op >> 28 & 7
+	if op>>31 != 0 {
+		if arg > 31 {
+			return 0, unix.EINVAL
+		}
+		arg = 1 << arg
+	}
+	m := t.MM()
+	for {
+		old, err = m.Load32(addr)
+		if err != nil {
+			return 0, err
+		}
+		var v uint32
+		switch kind {
+		case 0:
+			v = arg
+		case 1:
+			v = old + arg
+		case 2:
+			v = old | arg
+		case 3:
+			v = old &^ arg
+		case 4:
+			v = old ^ arg
+		default:
+			return 0, unix.ENOSYS
+		}
+		was, err := m.CompareAndSwap32(addr, old, v)
+		if err != nil {
+			return 0, err
+		}
+		if was == old {
+			return old, nil
+		}
+	}
+}
+
+func futexCompare(old, op uint32) bool {
+	arg := int32(op<<20) >> 20 // bits 0..11, signed
+	v := int32(old)
+	switch op >> 24 & 15 {
+	case 0:
+		return v == arg
+	case 1:
+		return v != arg
+	case 2:
+		return v < arg
+	case 3:
+		return v <= arg
+	case 4:
+		return v > arg
+	case 5:
+		return v >= arg
+	}
+	return false
+}
+
+// Bits of a PI or robust futex word (futex(2)).
+const (
+	futexWaiters   = 0x80000000
+	futexOwnerDied = 0x40000000
+	futexTIDMask   = 0x3fffffff
+)
+
+// FutexLockPI acquires a PI futex (FUTEX_LOCK_PI; try: FUTEX_TRYLOCK_PI).
+// Priorities do not exist here, so inheritance has nothing to do.
+func (t *Task) FutexLockPI(addr usermem.Addr, try, private bool, deadline int64) error {
+	m := t.MM()
+	key, err := m.FutexKey(addr, private)
+	if err != nil {
+		return err
+	}
+	tid := uint32(t.TID())
+	b := t.k.futexes.bucket(key)
+	for {
+		b.mu.Lock()
+		v, err := m.Load32(addr)
+		if err != nil {
+			b.mu.Unlock()
+			return err
+		}
+		owner := v & futexTIDMask
+		switch {
+		case owner == tid:
+			b.mu.Unlock()
+			return unix.EDEADLK
+		case owner == 0:
+			was, err := m.CompareAndSwap32(addr, v, v&^futexTIDMask|tid)
+			b.mu.Unlock()
+			if err != nil || was == v {
+				return err
+			}
+			continue
+		case try:
+			b.mu.Unlock()
+			return unix.EAGAIN
+		case t.PIDNS().TaskWithID(int32(owner)) == nil:
+			b.mu.Unlock()
+			return unix.ESRCH
+		}
+		if v&futexWaiters == 0 {
+			was, err := m.CompareAndSwap32(addr, v, v|futexWaiters)
+			if err != nil || was != v {
+				b.mu.Unlock()
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		w := &futexWaiter{t: t, key: key, mask: ^uint32(0), pi: true}
+		w.in.Store(b)
+		b.waiters = append(b.waiters, w)
+		b.mu.Unlock()
+		err = t.futexSleep(w, deadline)
+		if err == wait.ErrInterrupted {
+			return wait.ErrRestartNoIntr
+		}
+		return err // nil: the unlocker made us the owner
+	}
+}
+
+// FutexUnlockPI releases a PI futex and hands it to the first waiter.
+func (t *Task) FutexUnlockPI(addr usermem.Addr, private bool) error {
+	m := t.MM()
+	key, err := m.FutexKey(addr, private)
+	if err != nil {
+		return err
+	}
+	v, err := m.Load32(addr)
+	if err != nil {
+		return err
+	}
+	if v&futexTIDMask != uint32(t.TID()) {
+		return unix.EPERM
+	}
+	return t.handOver(key, addr, 0)
+}
+
+// handOver gives a PI futex to its next waiter, or frees it.
+func (t *Task) handOver(key mm.Key, addr usermem.Addr, flags uint32) error {
+	b := t.k.futexes.bucket(key)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var next *futexWaiter
+	more := false
+	for _, w := range b.waiters {
+		if w.key == key && w.pi {
+			if next != nil {
+				more = true
+				break
+			}
+			next = w
+		}
+	}
+	v := flags
+	if next != nil {
+		v |= uint32(next.t.TID())
+		if more {
+			v |= futexWaiters
+		}
+	}
+	if _, err := t.MM().Swap32(addr, v); err != nil {
+		return err
+	}
+	if next != nil {
+		b.remove(next)
+		next.woken = true
+		next.t.Notify(nil, 0)
+	}
+	return nil
+}
+
+// RobustList is the head of the list of robust futexes (set_robust_list(2)).
+type RobustList struct{ Head usermem.Addr }
+
+// SetRobustList is set_robust_list(2).
+func (t *Task) SetRobustList(head usermem.Addr) { t.robust.Head = head }
+
+// RobustList returns the head for get_robust_list(2).
+func (t *Task) RobustListHead() usermem.Addr { return t.robust.Head }
+
+// robustMax bounds the walk of a list the application made (ROBUST_LIST_LIMIT).
+const robustMax = 2048
+
+// exitFutexes marks the robust futexes of a dying task (set_robust_list(2)).
+func (t *Task) exitFutexes() {
+	head := t.robust.Head
+	t.robust.Head = 0
+	if head == 0 {
+		return
+	}
+	m := t.MM()
+	type listHead struct {
+		next    uint64
+		offset  int64
+		pending uint64
+	}
+	h, err := usermem.CopyInVal[listHead](m, head)
+	if err != nil {
+		return
+	}
+	entry := h.next
+	for i := 0; i < robustMax && usermem.Addr(entry&^1) != head; i++ {
+		next, err := usermem.CopyInVal[uint64](m, usermem.Addr(entry&^1))
+		if entry != h.pending {
+			t.dieHolding(usermem.Addr(int64(entry&^1)+h.offset), entry&1 != 0)
+		}
+		if err != nil {
+			return
+		}
+		entry = next
+	}
+	if h.pending != 0 {
+		t.dieHolding(usermem.Addr(int64(h.pending&^1)+h.offset), h.pending&1 != 0)
+	}
+}
+
+// dieHolding marks a futex whose owner dies and wakes a waiter.
+func (t *Task) dieHolding(addr usermem.Addr, pi bool) {
+	m := t.MM()
+	if addr&3 != 0 {
+		return
+	}
+	for {
+		v, err := m.Load32(addr)
+		if err != nil || v&futexTIDMask != uint32(t.TID()) {
+			return
+		}
+		if pi {
+			if key, err := m.FutexKey(addr, false); err == nil {
+				_ = t.handOver(key, addr, futexOwnerDied)
+			}
+			return
+		}
+		was, err := m.CompareAndSwap32(addr, v, v&futexWaiters|futexOwnerDied)
+		if err != nil {
+			return
+		}
+		if was != v {
+			continue
+		}
+		if v&futexWaiters != 0 {
+			_, _ = t.k.FutexWake(t, addr, 1, ^uint32(0), false)
+			_, _ = t.k.FutexWake(t, addr, 1, ^uint32(0), true)
+		}
+		return
+	}
+}

@@ -1,0 +1,237 @@
+package kernel
+
+import (
+	"errors"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/platform"
+	"ringfort/sentry/memmap"
+	"ringfort/sentry/usermem"
+	"ringfort/sentry/wait"
+)
+
+// start begins the execution of t.
+func (t *Task) start() {
+	t.k.tasks.Add(1)
+	go t.run()
+}
+
+// run is the life of a task: application code, and whatever it needs of the
+// kernel, until it exits.
+func (t *Task) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer t.k.tasks.Done()
+	t.skipTime()
+	t.finishClone()
+	for t.prepareUser() {
+		m := t.MM()
+		if m.Stale() {
+			if err := m.Flush(t.ctx); err != nil {
+				t.hostFailure("map memory", err)
+				continue
+			}
+		}
+		t.chargeSys()
+		ev, err := t.ctx.Switch(m.AddressSpace(), &t.regs, &t.fp)
+		t.chargeUser()
+		switch {
+		case err != nil:
+			t.hostFailure("run application code", err)
+		case ev.Kind == platform.EventSyscall:
+			t.serve()
+		case ev.Kind == platform.EventFault:
+			t.fault(ev)
+		}
+	}
+	t.exit()
+}
+
+// prepareUser does what has to be done before user code goes on: signals,
+// stops, pauses. It returns false if the task is to exit.
+func (t *Task) prepareUser() bool {
+	for {
+		a := t.attention.Load()
+		if a == 0 && t.restartErr == 0 {
+			return true
+		}
+		switch {
+		case a&attnKill != 0:
+			return false
+		case a&attnPause != 0:
+			t.attention.And(^uint32(attnPause))
+			t.k.waitWhilePaused()
+		case a&attnStop != 0:
+			t.attention.And(^uint32(attnStop))
+			t.joinStop()
+		case a&attnSignal != 0:
+			t.attention.And(^uint32(attnSignal))
+			if t.deliverOne() {
+				// There may be more.
+				t.attention.Or(attnSignal)
+			}
+		case t.restartErr != 0:
+			t.rewind()
+		default: // attnMask
+			t.attention.And(^uint32(attnMask))
+			t.restoreMask()
+		}
+	}
+}
+
+// hostFailure ends the process when the host does not let it go on. The
+// sandbox itself is in order.
+func (t *Task) hostFailure(doing string, err error) {
+	if !errors.Is(err, platform.ErrDead) || t.attention.Load()&attnKill == 0 {
+		t.k.log.Warn("application killed: the host failed to "+doing, "pid", t.ThreadGroupID(), "comm", t.Name(), "err", err)
+	}
+	t.tg.kill(ExitStatus{Signal: int32(unix.SIGKILL)})
+}
+
+// serve serves the system call in the registers.
+func (t *Task) serve() {
+	nr := t.regs.SyscallNumber()
+	args := t.regs.SyscallArgs()
+	t.syscallNr, t.inSyscall = nr, true
+	if s := t.seccomp.Load(); s != nil {
+		if skip := t.checkSeccomp(s, nr, args); skip {
+			t.inSyscall = false
+			return
+		}
+		nr, args = t.regs.SyscallNumber(), t.regs.SyscallArgs()
+	}
+	t.syscallNr = nr
+	var f SyscallFunc
+	if nr < maxSyscall {
+		f = t.k.syscalls[nr]
+	}
+	var ret uintptr
+	var err error
+	if tr := t.k.trace; tr != nil {
+		tr.Enter(t, nr, args)
+	}
+	if f != nil {
+		ret, err = f(t, args)
+	} else {
+		t.reportMissing(nr)
+		err = unix.ENOSYS
+	}
+	if tr := t.k.trace; tr != nil {
+		tr.Exit(t, nr, args, ret, err)
+	}
+	t.inSyscall = false
+	t.setResult(ret, err)
+}
+
+// setResult puts the outcome of a system call into the registers.
+func (t *Task) setResult(ret uintptr, err error) {
+	if err == nil {
+		t.regs.Rax = uint64(ret)
+		return
+	}
+	if err == errNoReturn {
+		return
+	}
+	errno := unix.EIO
+	if !errors.As(err, &errno) {
+		t.k.log.Warn("system call failed without an errno", "call", t.k.names(t.syscallNr), "err", err)
+	}
+	switch errno {
+	case wait.ErrInterrupted, wait.ErrRestartNoIntr, wait.ErrRestartNoHand, wait.ErrRestartBlock:
+		t.restartErr = errno
+		errno = unix.EINTR
+	}
+	t.regs.Rax = uint64(-int64(errno))
+}
+
+// errNoReturn is returned by system calls that have set the registers
+// themselves (execve, rt_sigreturn).
+var errNoReturn = errors.New("registers are set")
+
+// ErrNoReturn tells the run loop to leave the registers alone.
+var ErrNoReturn = errNoReturn
+
+// rewind makes the interrupted system call start again.
+func (t *Task) rewind() {
+	nr := t.syscallNr
+	if t.restartErr == wait.ErrRestartBlock {
+		nr = unix.SYS_RESTART_SYSCALL
+	}
+	t.restartErr = 0
+	t.regs.Rax = uint64(nr)
+	t.regs.Rip -= syscallLength
+}
+
+// syscallLength is the length of the SYSCALL instruction.
+const syscallLength = 2
+
+// reportMissing logs a system call that is not implemented, once by name.
+func (t *Task) reportMissing(nr uintptr) {
+	if nr >= maxSyscall || t.k.missing[nr].Swap(true) {
+		return
+	}
+	t.k.log.Info("system call is not implemented", "call", t.k.names(nr), "comm", t.Name())
+}
+
+// RestartWith arranges that an interrupted call goes on with f (restart_syscall(2)).
+func (t *Task) RestartWith(f func(t *Task) (uintptr, error)) error {
+	t.restart = f
+	return wait.ErrRestartBlock
+}
+
+// RestartSyscall is restart_syscall(2).
+func (t *Task) RestartSyscall() (uintptr, error) {
+	f := t.restart
+	t.restart = nil
+	if f == nil {
+		return 0, unix.EINTR
+	}
+	return f(t)
+}
+
+// faultMemory recognises a fault that comes back although it was dealt with.
+type faultMemory struct {
+	rip, addr uint64
+	times     int
+}
+
+// maxSameFault is how often one instruction may fault at one address before
+// the application is told.
+const maxSameFault = 8
+
+// fault serves an exception of the application.
+func (t *Task) fault(ev platform.Event) {
+	t.faults.Add(1)
+	sig := unix.Signal(ev.Signal)
+	info := &SignalInfo{Signo: ev.Signal, Code: ev.Code}
+	info.SetAddr(ev.Addr)
+	const segvMapErr, segvAccErr, busAdrErr = 1, 2, 2
+	if sig == unix.SIGSEGV && (ev.Code == segvMapErr || ev.Code == segvAccErr) || sig == unix.SIGBUS {
+		f := &t.lastFault
+		if f.rip == t.regs.Rip && f.addr == uint64(ev.Addr) {
+			f.times++
+		} else {
+			*f = faultMemory{rip: t.regs.Rip, addr: uint64(ev.Addr)}
+		}
+		at := usermem.Access{Read: !ev.Write && !ev.Execute, Write: ev.Write, Exec: ev.Execute}
+		err := t.MM().HandleFault(usermem.Addr(ev.Addr), at, ev.AccessKnown, t.tg.limits.Get(unix.RLIMIT_STACK).Cur)
+		if err == nil && f.times < maxSameFault {
+			return
+		}
+		switch {
+		case err == memmap.ErrBeyondEnd || err == nil && sig == unix.SIGBUS:
+			info.Signo, info.Code = int32(unix.SIGBUS), busAdrErr
+		case err == unix.ENOMEM:
+			t.k.log.Warn("out of memory: process killed", "pid", t.ThreadGroupID(), "comm", t.Name())
+			t.tg.kill(ExitStatus{Signal: int32(unix.SIGKILL)})
+			return
+		case err == unix.EFAULT:
+			info.Signo, info.Code = int32(unix.SIGSEGV), segvMapErr
+		default:
+			info.Signo, info.Code = int32(unix.SIGSEGV), segvAccErr
+		}
+	}
+	t.force(info)
+}

@@ -1,0 +1,82 @@
+package kernel
+
+// schedParams are what the scheduler calls set and get. The host schedules;
+// these are kept for the application to read back.
+type schedParams struct {
+	policy   int32
+	priority int32
+	nice     int32
+	affinity uint64 // 0: all processors
+	ioprio   int32
+}
+
+// Sched returns policy and static priority (sched_getscheduler(2)).
+func (t *Task) Sched() (policy, priority int32) {
+	t.nameMu.Lock()
+	defer t.nameMu.Unlock()
+	return t.sched.policy, t.sched.priority
+}
+
+// SetSched sets policy and static priority; the caller has checked them.
+func (t *Task) SetSched(policy, priority int32) {
+	t.nameMu.Lock()
+	t.sched.policy, t.sched.priority = policy, priority
+	t.nameMu.Unlock()
+}
+
+// Nice returns the nice value, -20 to 19.
+func (t *Task) Nice() int32 {
+	t.nameMu.Lock()
+	defer t.nameMu.Unlock()
+	return t.sched.nice
+}
+
+// SetNice sets the nice value.
+func (t *Task) SetNice(n int32) {
+	t.nameMu.Lock()
+	t.sched.nice = min(max(n, -20), 19)
+	t.nameMu.Unlock()
+}
+
+// IOPrio returns the I/O priority (ioprio_get(2)).
+func (t *Task) IOPrio() int32 {
+	t.nameMu.Lock()
+	defer t.nameMu.Unlock()
+	return t.sched.ioprio
+}
+
+// SetIOPrio sets the I/O priority.
+func (t *Task) SetIOPrio(n int32) {
+	t.nameMu.Lock()
+	t.sched.ioprio = n
+	t.nameMu.Unlock()
+}
+
+// Affinity returns the processors the task may use, bit n for processor n.
+func (t *Task) Affinity() uint64 {
+	t.nameMu.Lock()
+	defer t.nameMu.Unlock()
+	if t.sched.affinity == 0 {
+		return t.k.allCPUs()
+	}
+	return t.sched.affinity
+}
+
+// SetAffinity limits the task to processors; false if none of them exists.
+func (t *Task) SetAffinity(mask uint64) bool {
+	mask &= t.k.allCPUs()
+	if mask == 0 {
+		return false
+	}
+	t.nameMu.Lock()
+	t.sched.affinity = mask
+	t.nameMu.Unlock()
+	return true
+}
+
+func (k *Kernel) allCPUs() uint64 {
+	if k.cpus >= 64 {
+		return ^uint64(0)
+	}
+	return 1<<k.cpus - 1
+}
