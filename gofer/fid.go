@@ -7,6 +7,7 @@ import (
 
 // fid is a file the client has a number for.
 type fid struct {
+	num  uint32 // NoFID while no table holds it
 	fd   int    // O_PATH descriptor, never followed
 	mode uint32 // type bits; those never change
 
@@ -15,7 +16,9 @@ type fid struct {
 	pos int64
 }
 
-func newFID(fd int, mode uint32) *fid { return &fid{fd: fd, mode: mode & unix.S_IFMT, io: -1, dir: -1} }
+func newFID(fd int, mode uint32) *fid {
+	return &fid{num: wire.NoFID, fd: fd, mode: mode & unix.S_IFMT, io: -1, dir: -1}
+}
 
 func (f *fid) close() {
 	for _, fd := range [...]int{f.fd, f.io, f.dir} {

@@ -110,10 +110,14 @@ func greet(t *testing.T, conn *os.File) *raw {
 func walkReq(fid, newFID, open uint32, names ...string) func(*wire.Encoder) {
 	return func(e *wire.Encoder) {
 		e.U32(fid)
-		e.U32(newFID)
 		e.U32(open)
 		e.U16(uint16(len(names)))
-		for _, n := range names {
+		for i, n := range names {
+			num := uint32(wire.NoFID)
+			if i == len(names)-1 {
+				num = newFID
+			}
+			e.U32(num)
 			e.Str(n)
 		}
 	}
@@ -214,13 +218,18 @@ func TestHostileRequests(t *testing.T) {
 }
 
 func TestFIDLimit(t *testing.T) {
-	conn, _ := export(t, t.TempDir(), Options{})
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0755); err != nil {
+		t.Fatal(err)
+	}
+	conn, _ := export(t, dir, Options{})
 	r := greet(t, conn)
 	var lim unix.Rlimit
 	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &lim)
 	e := unix.Errno(0)
 	for n := uint32(1); n <= wire.MaxFIDs+1 && e == 0; n++ {
-		e = r.errno(wire.TWalkAttr, walkReq(0, n, wire.NoOpen))
+		_, d := r.call(wire.TWalkAttr, walkReq(0, n, wire.NoOpen, "d"))
+		e = unix.Errno(d.U32())
 	}
 	if e != unix.ENFILE && e != unix.EMFILE {
 		t.Errorf("fids without end: %v", e)

@@ -7,43 +7,40 @@ import (
 
 // walkAttr answers TWalkAttr; see package wire for the fields.
 func (s *server) walkAttr(d *wire.Decoder, e *wire.Encoder) (int, error) {
-	n, newN, open, count := d.U32(), d.U32(), d.U32(), d.U16()
-	f, err := s.lookup(n)
-	if err == nil {
-		err = take(d)
-	}
-	if err == nil && newN != wire.NoFID {
-		err = s.checkNew(newN)
-	}
-	if err == nil && count > wire.MaxWalk {
-		err = unix.EINVAL
-	}
+	f, err := s.takeFID(d)
 	if err != nil {
 		return -1, err
+	}
+	open, count := d.U32(), d.U16()
+	if d.Err() != nil || count > wire.MaxWalk {
+		return -1, unix.EINVAL
 	}
 	at := len(e.B)
 	e.U32(0)
 	e.U16(0)
-	last, done, werr := s.walkNames(f, d, e, int(count))
-	if last == nil { // malformed, or nothing at all could be had
-		return -1, werr
+	if count == 0 {
+		var a wire.Attr
+		if err := appendAttr(e, f.fd, &a, true); err != nil {
+			return -1, err
+		}
+		e.B[at+4] = 1
+		return -1, nil
 	}
+	last, done, werr := s.walkNames(f, d, e, int(count))
 	donated := -1
 	if werr == nil && done == int(count) && open != wire.NoOpen && last.mode == unix.S_IFREG {
 		donated, werr = s.openData(last, open)
 	}
-	if newN != wire.NoFID && done == int(count) {
-		s.fids[newN] = last
-	} else {
+	if last != f && !s.owned(last) {
 		last.close()
-	}
-	if count == 0 {
-		done = 1
 	}
 	putU32(e.B[at:], uint32(errnoOf(werr)))
 	e.B[at+4], e.B[at+5] = byte(done), byte(done>>8)
 	return donated, nil
 }
+
+// owned reports whether the table holds f.
+func (s *server) owned(f *fid) bool { return f.num != wire.NoFID }
 
 func putU32(b []byte, v uint32) {
 	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
@@ -56,44 +53,43 @@ func errnoOf(err error) unix.Errno {
 	return toErrno(err)
 }
 
-// walkNames walks count names of d from f and appends the attributes of each file reached. It returns a fid (in no
-// table yet) for the last one reached, how many names were walked, and why it stopped before the end.
+// walkNames walks count names of d from f, appends the attributes of each file reached and puts it into the fid table
+// where the client wants it there. It returns the last one reached (f if none), how many names were walked, and why
+// it stopped before the end.
 func (s *server) walkNames(f *fid, d *wire.Decoder, e *wire.Encoder, count int) (last *fid, done int, err error) {
-	cur, err := unix.FcntlInt(uintptr(f.fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, 0, err
-	}
-	a := wire.Attr{Mode: f.mode}
-	if count == 0 {
-		if err = appendAttr(e, cur, &a, true); err != nil {
-			unix.Close(cur)
-			return nil, 0, err
-		}
-	}
+	last = f
 	for ; done < count; done++ {
-		name := d.Str()
-		if d.Err() != nil {
-			unix.Close(cur)
-			return nil, 0, unix.EINVAL
+		newN, name := d.U32(), d.Str()
+		if err = take(d); err == nil && newN != wire.NoFID {
+			err = s.checkNew(newN)
 		}
-		if mode := a.Mode & unix.S_IFMT; mode == unix.S_IFLNK && done > 0 {
+		if err != nil {
+			break
+		}
+		if last.mode == unix.S_IFLNK && done > 0 {
 			break // the client resolves it and asks again
-		} else if mode != unix.S_IFDIR {
+		} else if !last.isDir() {
 			err = unix.ENOTDIR
 			break
 		}
 		var next int
-		if next, err = openChild(cur, name, unix.O_PATH, 0); err != nil {
+		if next, err = openChild(last.fd, name, unix.O_PATH, 0); err != nil {
 			break
 		}
+		var a wire.Attr
 		if err = appendAttr(e, next, &a, true); err != nil {
 			unix.Close(next)
 			break
 		}
-		unix.Close(cur)
-		cur = next
+		if last != f && !s.owned(last) {
+			last.close()
+		}
+		last = newFID(next, a.Mode)
+		if last.num = newN; newN != wire.NoFID {
+			s.fids[newN] = last
+		}
 	}
-	return newFID(cur, a.Mode), done, err
+	return last, done, err
 }
 
 // appendAttr appends the attributes of fd and, if asked, the target where it is a symbolic link.

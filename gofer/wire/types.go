@@ -34,12 +34,12 @@ const (
 
 // Extension messages, valid once VersionExt was agreed.
 //
-//	TWalkAttr    fid[4] newfid[4] open[4] nname[2] nname*(name[s])
+//	TWalkAttr    fid[4] open[4] nname[2] nname*(newfid[4] name[s])
 //	RWalkAttr    errno[4] n[2] n*(attr, and target[s] where the attr is a symbolic link's)
-//	             With no names: one attr, of fid itself, and newfid becomes a copy. The walk stops before the first
-//	             name that fails (errno says why) and after the first symbolic link. newfid (unless NoFID) exists
-//	             exactly if n is the number of names (or names is empty). If the last is a regular file and open is
-//	             not NoOpen, it is opened with these flags and the descriptor donated; a failure to open is in errno.
+//	             With no names: one attr, of fid itself. Each file reached gets its newfid, unless that is NoFID.
+//	             The walk stops before the first name that fails (errno says why) and after the first symbolic link.
+//	             If all were walked, the last is a regular file and open is not NoOpen, it is opened with these
+//	             flags and the descriptor donated; a failure to open is in errno.
 //	TMake        dir[4] newfid[4] name[s] mode[4] uid[4] gid[4] rdev[8] target[s] open[4]
 //	RMake        attr; makes a file of any type exclusively; regular files are opened and donated if open says so.
 //	TOpenFD      fid[4] flags[4]

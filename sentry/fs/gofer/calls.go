@@ -11,16 +11,16 @@ import (
 type Node struct {
 	wire.Attr
 	Target string
+	FID    FID
 }
 
 // WalkResult is the outcome of Walk.
 type WalkResult struct {
-	// Nodes are those reached, one a name (or the start itself if there were no names). Fewer than names: the walk
-	// stopped, before a name for which Err says why, or after a symbolic link (Err is then 0).
+	// Nodes are those reached, one a name (or the start itself if there were no names), each with a fid if wanted.
+	// Fewer than names: the walk stopped, before a name for which Err says why, or after a symbolic link (Err is
+	// then 0). Err with all the names walked is a failure to open.
 	Nodes []Node
 	Err   unix.Errno
-	// FID is the last node's, if it was wanted and all names were walked; else NoFID.
-	FID FID
 	// FD is the donated descriptor, -1 if none.
 	FD int
 }
@@ -44,39 +44,48 @@ func (c *Client) Attach() (FID, error) {
 
 // Walk goes through names from f in one round trip. open, unless wire.NoOpen, opens the last if it is a regular file.
 // The error is one of the request as a whole.
-func (c *Client) Walk(f FID, names []string, wantFID bool, open uint32) (WalkResult, error) {
-	res := WalkResult{FID: NoFID, FD: -1}
-	newF := NoFID
-	if wantFID {
-		newF = c.newFID()
-	}
+func (c *Client) Walk(f FID, names []string, wantFIDs bool, open uint32) (WalkResult, error) {
+	res := WalkResult{FD: -1, Nodes: make([]Node, 0, max(len(names), 1))}
 	k := c.newCall()
 	defer c.release(k)
 	k.req.U32(uint32(f))
-	k.req.U32(uint32(newF))
 	k.req.U32(open)
 	k.req.U16(uint16(len(names)))
+	var stack [8]FID
+	fids := stack[:0]
 	for _, name := range names {
+		newF := NoFID
+		if wantFIDs {
+			newF = c.newFID()
+		}
+		fids = append(fids, newF)
+		k.req.U32(uint32(newF))
 		k.req.Str(name)
 	}
+	n := 0
+	defer func() {
+		for _, f := range fids[min(n, len(fids)):] {
+			c.unusedFID(f)
+		}
+	}()
 	if err := c.do(k, wire.TWalkAttr); err != nil {
-		c.unusedFID(newF)
 		return res, err
 	}
 	d := wire.NewDecoder(k.reply)
 	res.Err, res.FD = unix.Errno(d.U32()), k.fd
-	n, want := int(d.U16()), max(len(names), 1)
-	for i := 0; i < n && d.Err() == nil && i < want; i++ {
-		res.Nodes = append(res.Nodes, takeNode(&d))
-	}
-	if n == want {
-		res.FID = newF
-	} else {
-		c.unusedFID(newF)
+	n = int(d.U16())
+	want := max(len(names), 1)
+	for i := 0; i < n && i < want && d.Err() == nil; i++ {
+		node := takeNode(&d)
+		if node.FID = NoFID; i < len(fids) {
+			node.FID = fids[i]
+		}
+		res.Nodes = append(res.Nodes, node)
 	}
 	if d.Err() != nil || n > want || n == 0 && res.Err == 0 || res.Err >= 4096 {
-		c.drop(&res)
-		return WalkResult{FID: NoFID, FD: -1}, unix.EIO
+		n = len(fids)
+		c.Drop(&res)
+		return WalkResult{FD: -1}, unix.EIO
 	}
 	return res, nil
 }
@@ -89,8 +98,11 @@ func takeNode(d *wire.Decoder) (n Node) {
 	return n
 }
 
-func (c *Client) drop(r *WalkResult) {
-	c.Forget(r.FID)
+// Drop lets go of all fids and the descriptor of a result.
+func (c *Client) Drop(r *WalkResult) {
+	for i := range r.Nodes {
+		c.Forget(r.Nodes[i].FID)
+	}
 	if r.FD >= 0 {
 		unix.Close(r.FD)
 	}
@@ -129,7 +141,7 @@ func (c *Client) Make(f FID, m *NewFile, wantFID bool, open uint32) (a wire.Attr
 	d := wire.NewDecoder(k.reply)
 	d.Attr(&a)
 	if d.Err() != nil {
-		c.drop(&WalkResult{FID: newF, FD: k.fd})
+		c.Drop(&WalkResult{Nodes: []Node{{FID: newF}}, FD: k.fd})
 		return a, NoFID, -1, unix.EIO
 	}
 	return a, newF, k.fd, nil

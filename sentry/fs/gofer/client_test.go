@@ -68,7 +68,7 @@ func TestClient(t *testing.T) {
 		t.Error(err)
 	}
 	r, err := c.Walk(root, []string{"d", "f"}, true, unix.O_RDONLY)
-	if err != nil || len(r.Nodes) != 2 || r.Err != 0 || r.FD < 0 || r.FID == NoFID || r.Nodes[1].Size != 4 {
+	if err != nil || len(r.Nodes) != 2 || r.Err != 0 || r.FD < 0 || r.Nodes[1].FID == NoFID || r.Nodes[1].Size != 4 {
 		t.Fatalf("walk: %+v %v", r, err)
 	}
 	b := make([]byte, 10)
@@ -80,7 +80,7 @@ func TestClient(t *testing.T) {
 	}
 	unix.Close(r.FD)
 	r, err = c.Walk(root, []string{"d", "l", "x"}, true, wire.NoOpen)
-	if err != nil || len(r.Nodes) != 2 || r.Err != 0 || r.FID != NoFID || r.Nodes[1].Target != "f" {
+	if err != nil || len(r.Nodes) != 2 || r.Err != 0 || r.Nodes[1].Target != "f" {
 		t.Errorf("walk through a link: %+v %v", r, err)
 	}
 	r, err = c.Walk(root, []string{"d", "no", "x"}, true, wire.NoOpen)
@@ -160,7 +160,7 @@ func TestClientConcurrent(t *testing.T) {
 					t.Errorf("descriptor of file %d holds %q", i, b[:n])
 				}
 				unix.Close(r.FD)
-				c.Forget(r.FID)
+				c.Forget(r.Nodes[0].FID)
 				if g == 0 && i%100 == 0 {
 					if err := c.Sync(root); err != nil {
 						t.Error(err)
