@@ -177,7 +177,10 @@ func (b *birth) launchBoth() error {
 		return err
 	}
 	goferFiles := append([]*os.File{null, null, b.log, goferTheirs}, theirs...)
-	b.gofer, err = launch([]string{"runsc", "gofer", b.ID}, goferFiles, goferAttr(), nil)
+	b.gofer, err = launch(&launchSpec{
+		args: []string{"runsc", "gofer", b.ID}, files: goferFiles, attr: goferAttr(),
+		bound: append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...),
+	})
 	goferTheirs.Close()
 	if err != nil {
 		goferConn.Close()
@@ -265,7 +268,9 @@ func (b *birth) launchSentry(null *os.File) error {
 		files = append(files, replica)
 		console = boot.ConsoleFD
 	}
-	b.sentry, err = launch([]string{"runsc", "boot", b.ID}, files, sentryAttr(b.network.fresh, console), b.network.join)
+	b.sentry, err = launch(&launchSpec{
+		args: []string{"runsc", "boot", b.ID}, files: files, attr: sentryAttr(b.network.fresh, console), netNS: b.network.join,
+	})
 	if err != nil {
 		ours.Close()
 		return err

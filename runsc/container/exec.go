@@ -159,7 +159,7 @@ func (c *Container) execDetached(eo *ExecOptions, master, replica *os.File) (int
 		attr.Setctty, attr.Ctty = true, keeperFirstFD
 	}
 	preserved, _ := preservedFiles(eo.PreserveFDs)
-	k, err := launch([]string{"runsc", "keep", c.ID}, append(files, preserved...), attr, nil)
+	k, err := launch(&launchSpec{args: []string{"runsc", "keep", c.ID}, files: append(files, preserved...), attr: attr})
 	theirs.Close()
 	if err != nil {
 		ours.Close()

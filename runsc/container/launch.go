@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/runsc/isolate"
 )
 
 // sentryUser is the user and group of the host as which a Sentry runs: nobody. Inside of its user namespace it is 0, a
@@ -58,9 +60,17 @@ func program() (path string, keep *os.File, err error) {
 	return fmt.Sprintf("/proc/self/fd/%d", ro.Fd()), ro, nil
 }
 
-// launch starts this binary again with an empty environment. files are its descriptors from 0 on. With netNS the child
-// is born in that network namespace, entered by a thread that is given up afterwards.
-func launch(args []string, files []*os.File, attr *syscall.SysProcAttr, netNS *os.File) (*child, error) {
+// A launchSpec is how a child is started.
+type launchSpec struct {
+	args  []string
+	files []*os.File // its descriptors from 0 on
+	attr  *syscall.SysProcAttr
+	netNS *os.File // the network namespace it is born in; nil: as attr says
+	bound []int    // the capabilities it may have at most; nil: as attr says
+}
+
+// launch starts this binary again with an empty environment.
+func launch(l *launchSpec) (*child, error) {
 	path, keep, err := program()
 	if err != nil {
 		return nil, fmt.Errorf("find own binary: %w", err)
@@ -68,30 +78,32 @@ func launch(args []string, files []*os.File, attr *syscall.SysProcAttr, netNS *o
 	if keep != nil {
 		defer keep.Close()
 	}
-	start := func() (*os.Process, error) {
-		return os.StartProcess(path, args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: attr})
-	}
 	var p *os.Process
-	if netNS == nil {
-		p, err = start()
-	} else {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if l.netNS != nil || l.bound != nil {
 			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-			if err = unix.Setns(int(netNS.Fd()), unix.CLONE_NEWNET); err != nil {
-				err = fmt.Errorf("join network namespace %s: %w", netNS.Name(), err)
+		}
+		if l.netNS != nil {
+			if err = unix.Setns(int(l.netNS.Fd()), unix.CLONE_NEWNET); err != nil {
+				err = fmt.Errorf("join network namespace %s: %w", l.netNS.Name(), err)
 				return
 			}
-			p, err = start()
-		}()
-		<-done
-	}
+		}
+		if l.bound != nil {
+			if err = isolate.BoundThread(l.bound...); err != nil {
+				return
+			}
+		}
+		p, err = os.StartProcess(path, l.args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: l.files, Sys: l.attr})
+	}()
+	<-done
 	if err != nil {
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) {
 			err = fmt.Errorf("%w (are user namespaces turned off? see sysctl user.max_user_namespaces)", err)
 		}
-		return nil, fmt.Errorf("start %q: %w", args[1], err)
+		return nil, fmt.Errorf("start %q: %w", l.args[1], err)
 	}
 	id, err := identify(p.Pid)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"ringfort/seccompfilters"
 )
 
-// capabilities are what serving files of any owner takes (capabilities(7)).
-var capabilities = []int{
+// Capabilities are what serving files of any owner takes (capabilities(7)).
+var Capabilities = []int{
 	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_MKNOD,
 	unix.CAP_SETFCAP,
 }
@@ -117,7 +117,7 @@ func prepare(conf *Config) (roots []*os.File, proc *os.File, err error) {
 		return nil, nil, fmt.Errorf("make the private root read-only: %w", err)
 	}
 	unix.Close(root)
-	return roots, proc, isolate.KeepCapabilities(capabilities...)
+	return roots, proc, isolate.KeepCapabilities(Capabilities...)
 }
 
 // cloneTree makes a detached copy of the mount at the export's source.
