@@ -118,6 +118,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	n.creds.Store(creds)
 	n.name = t.Name()
 	n.seccomp.Store(t.seccomp.Load())
+	n.persona.Store(t.persona.Load())
 	n.regs.Rax = 0
 	if a.Stack != 0 {
 		n.regs.Rsp = a.Stack

@@ -58,3 +58,15 @@ func (t *Task) UnshareFS() {
 	t.fs.Store(old.Copy())
 	old.DecRef()
 }
+
+// addrNoRandomize is ADDR_NO_RANDOMIZE of personality(2).
+const addrNoRandomize = 0x0040000
+
+// NoRandomize reports personality ADDR_NO_RANDOMIZE.
+func (t *Task) NoRandomize() bool { return t.persona.Load()&addrNoRandomize != 0 }
+
+// Personality returns the execution domain; SetPersonality sets it (personality(2)).
+func (t *Task) Personality() uint32 { return t.persona.Load() }
+
+// SetPersonality sets the execution domain.
+func (t *Task) SetPersonality(p uint32) { t.persona.Store(p) }

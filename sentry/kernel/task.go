@@ -80,6 +80,7 @@ type Task struct {
 	switches   atomic.Int64
 	faults     atomic.Int64
 
+	persona atomic.Uint32
 	sched   schedParams
 	ioBytes ioCounters
 }

@@ -1,0 +1,80 @@
+package kernel
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/sentry/auth"
+	"ringfort/sentry/limits"
+	"ringfort/sentry/usermem"
+	"ringfort/sentry/vfs"
+	"ringfort/sentry/wait"
+)
+
+// Caller is the kernel itself as the author of file operations: all-powerful,
+// without memory, signals or limits. Each goroutine that blocks needs its own.
+type Caller struct {
+	k      *Kernel
+	creds  *auth.Credentials
+	fs     *vfs.FSContext
+	mounts *vfs.MountNamespace
+	limits *limits.Set
+	wake   chan struct{}
+}
+
+// NewCaller returns a Caller with the given root and mount namespace, which may
+// be nil where no path is walked.
+func (k *Kernel) NewCaller(fs *vfs.FSContext, mounts *vfs.MountNamespace) *Caller {
+	return &Caller{k: k, creds: auth.NewRoot(k.rootUserNS), fs: fs, mounts: mounts, limits: limits.New(), wake: make(chan struct{}, 1)}
+}
+
+// Notify implements wait.Notifiee.
+func (c *Caller) Notify(*wait.Waiter, wait.Events) {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Block implements wait.Blocker.
+func (c *Caller) Block(deadline int64) error {
+	if deadline == wait.NoDeadline {
+		<-c.wake
+		return nil
+	}
+	timer := time.NewTimer(time.Duration(deadline - c.k.Monotonic()))
+	defer timer.Stop()
+	select {
+	case <-c.wake:
+		return nil
+	case <-timer.C:
+		return unix.ETIMEDOUT
+	}
+}
+
+// Creds implements vfs.Caller.
+func (c *Caller) Creds() *auth.Credentials { return c.creds }
+
+// FS implements vfs.Caller.
+func (c *Caller) FS() *vfs.FSContext { return c.fs }
+
+// MountNS implements vfs.Caller.
+func (c *Caller) MountNS() *vfs.MountNamespace { return c.mounts }
+
+// Limits implements vfs.Caller.
+func (c *Caller) Limits() *limits.Set { return c.limits }
+
+// Memory implements vfs.Caller: the kernel has none.
+func (c *Caller) Memory() usermem.IO { return usermem.BytesSeq(nil).IO }
+
+// ThreadGroupID implements vfs.Caller.
+func (c *Caller) ThreadGroupID() int32 { return 0 }
+
+// Now implements vfs.Caller.
+func (c *Caller) Now() int64 { return c.k.Realtime() }
+
+// SendSignal implements vfs.Caller.
+func (c *Caller) SendSignal(int32) {}
+
+var _ vfs.Caller = (*Caller)(nil)

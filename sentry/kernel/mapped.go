@@ -1,0 +1,50 @@
+package kernel
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/sentry/memmap"
+	"ringfort/sentry/vfs"
+)
+
+// MappedFile is what a file mapping keeps of its file: a reference, so that the
+// file stays open, and its name for /proc/PID/maps. It implements memmap.Identity.
+type MappedFile struct {
+	refs     atomic.Int64
+	k        *Kernel
+	d        *vfs.Description
+	name     string
+	dev, ino uint64
+}
+
+// NewMappedFile returns the identity of d with one reference; it takes its own
+// reference on d.
+func (t *Task) NewMappedFile(d *vfs.Description) *MappedFile {
+	f := &MappedFile{k: t.k, d: d, name: d.Path().String(t)}
+	if st, err := d.Stat(t); err == nil {
+		f.dev, f.ino = unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino
+	}
+	d.IncRef()
+	f.refs.Store(1)
+	return f
+}
+
+// Description returns the file.
+func (f *MappedFile) Description() *vfs.Description { return f.d }
+
+// MappedName implements memmap.Identity.
+func (f *MappedFile) MappedName() (string, uint64, uint64) { return f.name, f.dev, f.ino }
+
+// IncRef implements memmap.Identity.
+func (f *MappedFile) IncRef() { f.refs.Add(1) }
+
+// DecRef implements memmap.Identity.
+func (f *MappedFile) DecRef() {
+	if f.refs.Add(-1) == 0 {
+		f.d.DecRef(f.k.NewCaller(nil, nil))
+	}
+}
+
+var _ memmap.Identity = (*MappedFile)(nil)
