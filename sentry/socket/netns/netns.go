@@ -17,6 +17,9 @@ import (
 // freshly booted Linux.
 const firstInode = 4026531840
 
+// defaultUnprivileged is Linux's PROT_SOCK.
+const defaultUnprivileged = 1024
+
 var inodes atomic.Uint64
 
 // Namespace is a network namespace.
@@ -28,6 +31,8 @@ type Namespace struct {
 
 	refs  atomic.Int64
 	inode uint64
+	// unprivileged is net.ipv4.ip_unprivileged_port_start.
+	unprivileged atomic.Uint32
 
 	mu       sync.Mutex
 	abstract map[string]any
@@ -48,8 +53,16 @@ func New(userNS *auth.UserNamespace) (*Namespace, error) {
 func FromStack(s *netstack.Stack, userNS *auth.UserNamespace) *Namespace {
 	ns := &Namespace{Stack: s, UserNS: userNS, inode: firstInode + inodes.Add(1) - 1, abstract: make(map[string]any)}
 	ns.refs.Store(1)
+	ns.unprivileged.Store(defaultUnprivileged)
 	return ns
 }
+
+// UnprivilegedPort is the first port that may be bound without
+// CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).
+func (ns *Namespace) UnprivilegedPort() uint16 { return uint16(ns.unprivileged.Load()) }
+
+// SetUnprivilegedPort changes it.
+func (ns *Namespace) SetUnprivilegedPort(p uint16) { ns.unprivileged.Store(uint32(p)) }
 
 // Inode is the number /proc/PID/ns/net shows.
 func (ns *Namespace) Inode() uint64 { return ns.inode }

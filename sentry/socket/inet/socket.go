@@ -1,0 +1,406 @@
+package inet
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"ringfort/netstack"
+	"ringfort/sentry/auth"
+	"ringfort/sentry/socket"
+	"ringfort/sentry/socket/netns"
+	"ringfort/sentry/vfs"
+	"ringfort/sentry/wait"
+)
+
+// Socket is an AF_INET or AF_INET6 socket.
+type Socket struct {
+	socket.Base
+	vfs.FileBase
+	ns    *netns.Namespace
+	ep    tcpip.Endpoint
+	queue wait.Queue
+	wq    *waiter.Queue
+	entry waiter.Entry
+
+	listening atomic.Bool
+	// ended are the directions shut down here: bit 0 reading, bit 1 writing.
+	ended atomic.Uint32
+	// started: Connect returned EINPROGRESS and the outcome is not reported yet.
+	started atomic.Bool
+	// broken: the connection's error was reported; poll no longer says error.
+	broken atomic.Bool
+
+	stampRecv atomic.Int32 // SO_TIMESTAMP or SO_TIMESTAMPNS, 0 for none
+	tcpInq    atomic.Bool  // TCP_INQ
+
+	number atomic.Uint64 // SO_COOKIE, given when first asked for
+
+	mu   sync.Mutex
+	kept map[optionKey][]byte // options that are remembered only
+}
+
+var cookies atomic.Uint64
+
+// cookie is the socket's number for SO_COOKIE.
+func (s *Socket) cookie() uint64 {
+	if s.number.Load() == 0 {
+		s.number.CompareAndSwap(0, cookies.Add(1))
+	}
+	return s.number.Load()
+}
+
+type optionKey struct{ level, name int }
+
+var _ socket.Socket = (*Socket)(nil)
+
+// New returns a socket in a network namespace. family is AF_INET or AF_INET6.
+// Errors are those of socket(2).
+func New(c vfs.Caller, ns *netns.Namespace, family, typ, protocol int) (*Socket, error) {
+	net := ipv4.ProtocolNumber
+	if family == unix.AF_INET6 {
+		net = ipv6.ProtocolNumber
+	}
+	wq := new(waiter.Queue)
+	stack := ns.Stack.Tcpip()
+	var ep tcpip.Endpoint
+	var terr tcpip.Error
+	switch {
+	case typ == unix.SOCK_RAW:
+		if !c.Creds().HasCapIn(unix.CAP_NET_RAW, ns.UserNS) {
+			return nil, unix.EPERM
+		}
+		if protocol <= 0 || protocol > 255 {
+			return nil, unix.EPROTONOSUPPORT
+		}
+		ep, terr = rawEndpoint(ns.Stack, protocol, net, wq)
+	default:
+		transport, err := transportOf(c, ns, family, typ, &protocol)
+		if err != nil {
+			return nil, err
+		}
+		ep, terr = stack.NewEndpoint(transport, net, wq)
+	}
+	if terr != nil {
+		if _, ok := terr.(*tcpip.ErrUnknownProtocol); ok {
+			return nil, unix.EPROTONOSUPPORT
+		}
+		return nil, netstack.Errno(terr)
+	}
+	if typ == unix.SOCK_RAW && protocol == unix.IPPROTO_RAW {
+		ep.SocketOptions().SetHeaderIncluded(true)
+	}
+	return newSocket(ns, ep, wq, family, typ, protocol), nil
+}
+
+func rawEndpoint(s *netstack.Stack, protocol int, net tcpip.NetworkProtocolNumber, wq *waiter.Queue) (tcpip.Endpoint, tcpip.Error) {
+	if protocol == unix.IPPROTO_RAW {
+		// Such a socket only sends, with headers of its own.
+		return s.Tcpip().NewRawEndpoint(tcpip.TransportProtocolNumber(protocol), net, wq, false)
+	}
+	return s.Tcpip().NewRawEndpoint(tcpip.TransportProtocolNumber(protocol), net, wq, true)
+}
+
+// transportOf picks the protocol for a type and fills in the default.
+func transportOf(c vfs.Caller, ns *netns.Namespace, family, typ int, protocol *int) (tcpip.TransportProtocolNumber, error) {
+	switch typ {
+	case unix.SOCK_STREAM:
+		if *protocol == 0 {
+			*protocol = unix.IPPROTO_TCP
+		}
+		if *protocol == unix.IPPROTO_TCP {
+			return tcp.ProtocolNumber, nil
+		}
+	case unix.SOCK_DGRAM:
+		switch {
+		case *protocol == 0 || *protocol == unix.IPPROTO_UDP:
+			*protocol = unix.IPPROTO_UDP
+			return udp.ProtocolNumber, nil
+		case *protocol == unix.IPPROTO_ICMP && family == unix.AF_INET:
+			return icmp.ProtocolNumber4, mayPing(c, ns)
+		case *protocol == unix.IPPROTO_ICMPV6 && family == unix.AF_INET6:
+			return icmp.ProtocolNumber6, mayPing(c, ns)
+		}
+	default:
+		return 0, unix.ESOCKTNOSUPPORT
+	}
+	if *protocol < 0 || *protocol > 262 {
+		return 0, unix.EINVAL
+	}
+	return 0, unix.EPROTONOSUPPORT
+}
+
+// mayPing applies net.ipv4.ping_group_range (icmp(7)).
+func mayPing(c vfs.Caller, ns *netns.Namespace) error {
+	low, high := ns.Stack.PingGroupRange()
+	in := func(g auth.KGID) bool { return uint32(g) >= low && uint32(g) <= high }
+	cr := c.Creds()
+	if in(cr.EGID) {
+		return nil
+	}
+	for _, g := range cr.Groups {
+		if in(g) {
+			return nil
+		}
+	}
+	return unix.EACCES
+}
+
+func newSocket(ns *netns.Namespace, ep tcpip.Endpoint, wq *waiter.Queue, family, typ, protocol int) *Socket {
+	s := &Socket{ns: ns, ep: ep, wq: wq}
+	s.Init(family, typ, protocol)
+	s.entry.Init(s, waiter.AllEvents|waiter.EventInternal)
+	wq.EventRegister(&s.entry)
+	ns.IncRef()
+	return s
+}
+
+// NotifyEvent passes an event of the endpoint on. It implements
+// waiter.EventListener.
+func (s *Socket) NotifyEvent(mask waiter.EventMask) {
+	ev := wait.Events(mask & waiter.AllEvents)
+	if ev&wait.In != 0 {
+		ev |= wait.Readable
+	}
+	if ev&wait.Out != 0 {
+		ev |= wait.Writable
+	}
+	if s.listening.Load() {
+		s.queue.NotifyOne(ev | wait.Internal)
+		return
+	}
+	s.queue.Notify(ev | wait.Internal)
+}
+
+func (s *Socket) stream() bool { return s.Type() == unix.SOCK_STREAM }
+
+// Queue is notified of readiness changes.
+func (s *Socket) Queue() *wait.Queue { return &s.queue }
+
+// Poll is tcp_poll or datagram_poll of Linux.
+func (s *Socket) Poll(mask wait.Events) wait.Events {
+	if s.stream() {
+		return s.pollTCP(mask) & mask
+	}
+	ev := wait.Events(s.ep.Readiness(waiter.EventMask(mask) & waiter.AllEvents))
+	if s.ep.SocketOptions().PeekErr() != nil {
+		ev |= wait.Err
+	}
+	if ended := s.ended.Load(); ended&1 != 0 {
+		ev |= wait.Readable | wait.RdHUp
+		if ended == 3 {
+			ev |= wait.HUp
+		}
+	}
+	return ev & mask
+}
+
+func (s *Socket) pollTCP(mask wait.Events) wait.Events {
+	const over = wait.Readable | wait.Writable | wait.RdHUp | wait.HUp
+	switch tcp.EndpointState(s.ep.State()) {
+	case tcp.StateInitial, tcp.StateBound:
+		if s.started.Load() {
+			return 0
+		}
+		return wait.Writable | wait.HUp
+	case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:
+		return 0
+	case tcp.StateClose, tcp.StateTimeWait:
+		return over
+	case tcp.StateError:
+		if s.broken.Load() {
+			return over
+		}
+		return over | wait.Err
+	}
+	ev := wait.Events(s.ep.Readiness(waiter.EventMask(mask|wait.Readable|wait.RdHUp) & waiter.AllEvents))
+	ended := s.ended.Load()
+	if ended&1 != 0 {
+		ev |= wait.RdHUp | wait.Readable
+	}
+	if ended&2 != 0 && ev&wait.RdHUp != 0 {
+		ev |= wait.HUp
+	}
+	return ev
+}
+
+// Bind gives the socket a local address and port.
+func (s *Socket) Bind(c vfs.Caller, addr []byte) error {
+	a, err := s.parse(addr, true)
+	if err != nil {
+		return err
+	}
+	if a.Port != 0 && a.Port < s.ns.UnprivilegedPort() && !c.Creds().HasCapIn(unix.CAP_NET_BIND_SERVICE, s.ns.UserNS) &&
+		s.Type() != unix.SOCK_RAW {
+		return unix.EACCES
+	}
+	switch terr := s.ep.Bind(a); terr.(type) {
+	case nil:
+		return nil
+	case *tcpip.ErrAlreadyBound:
+		return unix.EINVAL
+	case *tcpip.ErrNoPortAvailable:
+		return unix.EADDRINUSE
+	default:
+		return netstack.Errno(terr)
+	}
+}
+
+// Connect connects, or sets a datagram socket's peer.
+func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
+	if len(addr) < 2 {
+		return unix.EINVAL
+	}
+	if family(addr) == unix.AF_UNSPEC {
+		if terr := s.ep.Disconnect(); terr != nil {
+			return netstack.Errno(terr)
+		}
+		return nil
+	}
+	a, err := s.parse(addr, false)
+	if err != nil {
+		return err
+	}
+	if s.started.Load() {
+		// A second call while the first is under way, or the one that
+		// collects its outcome.
+		switch err := s.Connected(); err {
+		case nil:
+			s.ep.Connect(a) // takes the notice that was due
+			return nil
+		case unix.EAGAIN:
+			return unix.EALREADY
+		default:
+			return err
+		}
+	}
+	terr := s.ep.Connect(s.anyToLoopback(a))
+	switch terr.(type) {
+	case nil:
+		return nil
+	case *tcpip.ErrConnectStarted:
+		s.started.Store(true)
+		return unix.EINPROGRESS
+	case *tcpip.ErrNoPortAvailable:
+		return unix.EADDRNOTAVAIL
+	case *tcpip.ErrInvalidEndpointState:
+		if s.listening.Load() {
+			return unix.EISCONN
+		}
+	}
+	return netstack.Errno(terr)
+}
+
+// Connected returns how a connection attempt ended.
+func (s *Socket) Connected() error {
+	switch tcp.EndpointState(s.ep.State()) {
+	case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:
+		return unix.EAGAIN
+	}
+	s.started.Store(false)
+	if terr := s.ep.LastError(); terr != nil {
+		s.broken.Store(true)
+		return netstack.Errno(terr)
+	}
+	if tcp.EndpointState(s.ep.State()) == tcp.StateError {
+		return unix.ECONNABORTED
+	}
+	return nil
+}
+
+// Listen makes a TCP socket accept connections.
+func (s *Socket) Listen(c vfs.Caller, backlog int) error {
+	if !s.stream() {
+		return unix.EOPNOTSUPP
+	}
+	const somaxconn = 4096
+	if backlog < 0 || backlog > somaxconn {
+		backlog = somaxconn
+	}
+	// Linux adds one, and a backlog of nothing would refuse everyone.
+	terr := s.ep.Listen(backlog + 1)
+	if terr != nil {
+		if _, ok := terr.(*tcpip.ErrNoPortAvailable); ok {
+			return unix.EADDRINUSE
+		}
+		return netstack.Errno(terr)
+	}
+	s.listening.Store(true)
+	return nil
+}
+
+// Accept takes the oldest connection.
+func (s *Socket) Accept(c vfs.Caller) (socket.Socket, []byte, error) {
+	if !s.stream() {
+		return nil, nil, unix.EOPNOTSUPP
+	}
+	var from tcpip.FullAddress
+	ep, wq, terr := s.ep.Accept(&from)
+	switch terr.(type) {
+	case nil:
+	case *tcpip.ErrWouldBlock:
+		return nil, nil, unix.EAGAIN
+	default:
+		return nil, nil, netstack.Errno(terr)
+	}
+	n := newSocket(s.ns, ep, wq, s.Family(), s.Type(), s.Protocol())
+	n.tcpInq.Store(s.tcpInq.Load())
+	return n, s.format(from), nil
+}
+
+// Shutdown ends one or both directions.
+func (s *Socket) Shutdown(c vfs.Caller, how int) error {
+	var flags tcpip.ShutdownFlags
+	var bits uint32
+	switch how {
+	case unix.SHUT_RD:
+		flags, bits = tcpip.ShutdownRead, 1
+	case unix.SHUT_WR:
+		flags, bits = tcpip.ShutdownWrite, 2
+	case unix.SHUT_RDWR:
+		flags, bits = tcpip.ShutdownRead|tcpip.ShutdownWrite, 3
+	default:
+		return unix.EINVAL
+	}
+	if terr := s.ep.Shutdown(flags); terr != nil {
+		return netstack.Errno(terr)
+	}
+	if s.listening.Load() && bits&1 != 0 {
+		s.listening.Store(false)
+	} else {
+		s.ended.Or(bits)
+	}
+	s.queue.Notify(wait.Readable | wait.Writable | wait.HUp | wait.RdHUp | wait.Internal)
+	return nil
+}
+
+// Name returns the local or the peer's address.
+func (s *Socket) Name(c vfs.Caller, peer bool) ([]byte, error) {
+	var a tcpip.FullAddress
+	var terr tcpip.Error
+	if peer {
+		a, terr = s.ep.GetRemoteAddress()
+	} else {
+		a, terr = s.ep.GetLocalAddress()
+	}
+	if terr != nil {
+		return nil, netstack.Errno(terr)
+	}
+	return s.format(a), nil
+}
+
+// Release closes the endpoint. A TCP connection ends in the background.
+func (s *Socket) Release(vfs.Caller) {
+	s.wq.EventUnregister(&s.entry)
+	s.ep.Close()
+	s.queue.Notify(wait.HUp | wait.Readable | wait.Writable | wait.Internal)
+	s.ns.DecRef()
+}
