@@ -71,9 +71,13 @@ const messageSize = 64
 var messages [512][messageSize]byte
 
 // goHandler is the Go runtime's handler of SIGSYS, to which ours passes on.
+//
+//lint:ignore U1000 the assembly jumps there
 var goHandler uintptr
 
 // sigsys is the signal handler. It is never called from Go.
+//
+//lint:ignore U1000 the kernel calls it
 func sigsys()
 
 // sigsysAddr returns the address of sigsys.

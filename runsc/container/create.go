@@ -407,6 +407,7 @@ func (b *birth) hooksBefore() error {
 		return nil
 	}
 	state := b.ociState(specs.StateCreating, b.sentry.Pid)
+	//lint:ignore SA1019 docker sets up the network in such a hook
 	if err := b.runHooks("prestart", h.Prestart, state, ""); err != nil {
 		return err
 	}

@@ -1,3 +1,6 @@
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 package container
 
 import (
@@ -35,6 +38,7 @@ func TestMain(m *testing.M) {
 			os.Exit(Keep())
 		}
 	}
+	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	os.Exit(m.Run())
 }
 

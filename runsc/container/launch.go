@@ -43,7 +43,8 @@ func program() (path string, keep *os.File, err error) {
 		return "", nil, err
 	}
 	to := os.NewFile(uintptr(fd), "runsc")
-	if _, err := to.ReadFrom(from); err == nil {
+	_, err = to.ReadFrom(from)
+	if err == nil {
 		err = to.Chmod(0o555)
 	}
 	if err != nil {

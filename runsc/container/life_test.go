@@ -280,6 +280,7 @@ func TestHooks(t *testing.T) {
 		}}
 	}
 	co.Spec.Hooks = &specs.Hooks{
+		//lint:ignore SA1019 deprecated hooks are hooks
 		Prestart: hook("prestart"), CreateRuntime: hook("createRuntime"), CreateContainer: hook("createContainer"),
 		Poststart: hook("poststart"), Poststop: hook("poststop"),
 	}

@@ -164,6 +164,7 @@ func (c *checker) hooks(h *specs.Hooks) {
 		name  string
 		hooks []specs.Hook
 	}{
+		//lint:ignore SA1019 deprecated hooks are hooks
 		{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer},
 		{"startContainer", h.StartContainer}, {"poststart", h.Poststart}, {"poststop", h.Poststop},
 	} {
