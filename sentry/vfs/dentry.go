@@ -272,3 +272,13 @@ func (sb *Superblock) evict(target int) {
 		}
 	}
 }
+
+// Shrink drops half of the unused dentries, for a file system short of what they hold.
+func (sb *Superblock) Shrink() {
+	for range 2 { // the first time round only clears marks
+		sb.cacheMu.Lock()
+		n := len(sb.cache)
+		sb.cacheMu.Unlock()
+		sb.evict(n / 2)
+	}
+}

@@ -46,7 +46,8 @@ type (
 	// DirReader is an open directory.
 	DirReader interface {
 		// ReadDir calls emit for entries from position pos on until emit returns
-		// false; it returns the position to go on from. Positions are stable
+		// false, which means that it did not take this one; it returns the
+		// position to go on from. Positions are stable
 		// under creation and removal of other entries (telldir(3)).
 		ReadDir(c Caller, d *Description, pos int64, emit func(e Dirent) bool) (int64, error)
 	}

@@ -1,0 +1,354 @@
+package goferfs
+
+import (
+	"golang.org/x/sys/unix"
+	"ringfort/sentry/memmap"
+	"ringfort/sentry/usermem"
+	"ringfort/sentry/vfs"
+)
+
+// Open opens a directory or a regular file.
+func (in *inode) Open(_ vfs.Caller, _ vfs.Path, flags uint32) (vfs.File, error) {
+	switch in.Type() {
+	case unix.S_IFDIR:
+		return &dirFile{in: in}, nil
+	case unix.S_IFREG:
+	default:
+		return nil, unix.ENXIO
+	}
+	f := &regFile{in: in, own: -1}
+	if own := flags & (unix.O_DIRECT | unix.O_SYNC | unix.O_DSYNC); own != 0 {
+		// These belong to one description: it gets a descriptor of its own.
+		fid, err := in.getFID()
+		if err != nil {
+			return nil, err
+		}
+		if f.own, err = in.fs.openData(fid, own|openIntent(flags)); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if f.h, err = in.open(flags&unix.O_ACCMODE != unix.O_RDONLY); err != nil {
+		if f.own >= 0 {
+			unix.Close(f.own)
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+// openData asks for a descriptor; if either side is out of them it drops cached files and tries once more.
+func (fs *fileSystem) openData(fid FID, flags uint32) (int, error) {
+	fd, err := fs.client.Open(fid, flags)
+	if err == unix.EMFILE || err == unix.ENFILE {
+		fs.sb.Shrink()
+		fd, err = fs.client.Open(fid, flags)
+	}
+	return fd, err
+}
+
+// open makes sure that there is a descriptor fit for use and counts a user; close undoes it.
+func (in *inode) open(write bool) (*hostFile, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.needFD(write); err != nil {
+		return nil, err
+	}
+	if in.kept {
+		in.kept = false
+		in.fs.idle.Add(-1)
+	}
+	in.opens++
+	return in.data, nil
+}
+
+// needFD gets a descriptor, writable if asked. in.mu is held.
+func (in *inode) needFD(write bool) error {
+	if in.data != nil && (!write || in.data.rw.Load() >= 0) {
+		return nil
+	}
+	fid, err := in.getFIDLocked()
+	if err != nil {
+		return err
+	}
+	flags := uint32(unix.O_RDONLY)
+	if write {
+		flags = unix.O_RDWR
+	}
+	fd, err := in.fs.openData(fid, flags)
+	if err != nil {
+		return err
+	}
+	in.putFD(fd, write)
+	return nil
+}
+
+// putFD stores a descriptor, or closes it if one like it is there. in.mu is held.
+func (in *inode) putFD(fd int, write bool) {
+	if in.data == nil {
+		in.data = newHostFile()
+	}
+	slot := &in.data.ro
+	if write {
+		slot = &in.data.rw
+	}
+	if !slot.CompareAndSwap(-1, int32(fd)) {
+		unix.Close(fd)
+	}
+}
+
+// adoptFD takes a descriptor that came with a walk or a creation.
+func (in *inode) adoptFD(fd int, write bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.Type() != unix.S_IFREG {
+		unix.Close(fd)
+		return
+	}
+	fresh := in.data == nil
+	in.putFD(fd, write)
+	if fresh && in.opens == 0 {
+		in.keep()
+	}
+}
+
+// close gives up a use. Descriptors nobody uses stay with the file for the next opening, within bounds.
+func (in *inode) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.opens--; in.opens == 0 && in.data != nil {
+		in.keep()
+	}
+}
+
+// keep counts in among those with idle descriptors, or closes its own if there are too many. in.mu is held.
+func (in *inode) keep() {
+	if in.fs.idle.Add(1) > maxIdle {
+		in.fs.idle.Add(-1)
+		in.closeData()
+		return
+	}
+	in.kept = true
+}
+
+// closeData lets go of the descriptors; mappings keep them open as long as they need. in.mu is held.
+func (in *inode) closeData() {
+	if in.kept {
+		in.kept = false
+		in.fs.idle.Add(-1)
+	}
+	if in.data != nil {
+		in.data.drop(1)
+		in.data = nil
+	}
+}
+
+// sync writes the file to the disk.
+func (in *inode) sync(dataOnly bool) error {
+	in.mu.Lock()
+	h := in.data
+	if h != nil {
+		h.refs.Add(1)
+	}
+	in.mu.Unlock()
+	in.dirty.Store(false)
+	if h == nil {
+		fid, err := in.getFID()
+		if err != nil {
+			return err
+		}
+		return in.fs.client.Sync(fid)
+	}
+	defer h.drop(1)
+	if dataOnly {
+		return unix.Fdatasync(h.any())
+	}
+	return unix.Fsync(h.any())
+}
+
+// regFile is an open regular file. As long as it is open, in.data stays.
+type regFile struct {
+	vfs.FileBase
+	in  *inode
+	h   *hostFile // in.data, which does not change while a file is open
+	own int       // descriptor of this description alone, -1 if it shares the inode's
+}
+
+// Release closes the file.
+func (f *regFile) Release(vfs.Caller) {
+	if f.own >= 0 {
+		unix.Close(f.own)
+	}
+	f.in.close()
+}
+
+// fd returns the descriptor for reading or writing.
+func (f *regFile) fd(write bool) int {
+	switch {
+	case f.own >= 0:
+		return f.own
+	case write:
+		return int(f.h.rw.Load())
+	}
+	return f.h.any()
+}
+
+// Read reads straight into application memory.
+func (f *regFile) Read(c vfs.Caller, d *vfs.Description, dst usermem.Seq, off int64) (int64, error) {
+	if off < 0 {
+		return 0, unix.EINVAL
+	}
+	fd := f.fd(false)
+	if !f.in.stale.Load() {
+		f.in.stale.Store(true) // the access time
+	}
+	n, err := transfer(dst, usermem.Write, fd, off, unix.SYS_PREADV2, 0)
+	if err != nil && n == 0 {
+		return 0, err
+	}
+	return int64(n), nil
+}
+
+// Write writes straight from application memory.
+func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off int64) (int64, int64, error) {
+	n, err := vfs.WriteLimit(c, max(off, 0), src.Len())
+	if err != nil || n == 0 {
+		return 0, off, err
+	}
+	if n < src.Len() {
+		src = src.Take(n)
+	}
+	fd := f.fd(true)
+	in := f.in
+	appending := d.Flags()&unix.O_APPEND != 0
+	flags := 0
+	if appending {
+		flags = unix.RWF_APPEND
+		in.appendMu.Lock()
+		defer in.appendMu.Unlock()
+	}
+	in.stale.Store(true)
+	in.dirty.Store(true)
+	n, err = transfer(src, usermem.Read, fd, off, unix.SYS_PWRITEV2, flags)
+	if n == 0 {
+		return 0, off, err
+	}
+	end := off + int64(n)
+	if appending {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err == nil {
+			end = st.Size
+		}
+	}
+	for {
+		old := in.size.Load()
+		if end <= old || in.size.CompareAndSwap(old, end) {
+			break
+		}
+	}
+	in.stale.Store(true)
+	vfs.AfterWrite(c, in)
+	return int64(n), end, nil
+}
+
+// Seek asks the host about holes, itself about the rest.
+func (f *regFile) Seek(_ vfs.Caller, _ *vfs.Description, off int64, whence int32, cur int64) (int64, error) {
+	switch whence {
+	case unix.SEEK_DATA, unix.SEEK_HOLE:
+		if off < 0 {
+			return 0, unix.ENXIO
+		}
+		return unix.Seek(f.fd(false), off, int(whence))
+	case unix.SEEK_END:
+		if f.in.fs.shared {
+			if err := f.in.refresh(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return vfs.SeekSize(off, whence, cur, f.in.size.Load())
+}
+
+// Sync writes the file to the disk.
+func (f *regFile) Sync(_ vfs.Caller, dataOnly bool) error {
+	if f.own < 0 {
+		return f.in.sync(dataOnly)
+	}
+	if dataOnly {
+		return unix.Fdatasync(f.own)
+	}
+	return unix.Fsync(f.own)
+}
+
+// Allocate is fallocate(2).
+func (f *regFile) Allocate(_ vfs.Caller, mode uint32, off, length int64) error {
+	fd := f.fd(true)
+	if err := unix.Fallocate(fd, mode, off, length); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	f.in.setStat(&st)
+	f.in.dirty.Store(true)
+	return nil
+}
+
+// Mappable returns the inode, after making sure that there is a read-only descriptor to map through.
+func (f *regFile) Mappable(_ vfs.Caller, d *vfs.Description) (memmap.Mappable, error) {
+	in := f.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.data.ro.Load() < 0 {
+		fid, err := in.getFIDLocked()
+		if err != nil {
+			return nil, err
+		}
+		fd, err := in.fs.openData(fid, unix.O_RDONLY)
+		if err != nil {
+			return nil, err
+		}
+		in.putFD(fd, false)
+	}
+	return in, nil
+}
+
+// HostFD returns a descriptor for the host's own copying between files (copy_file_range, sendfile).
+func (f *regFile) HostFD(write bool) int { return f.fd(write) }
+
+// Wrote tells that the host file was written to by other means than Write.
+func (f *regFile) Wrote() {
+	f.in.stale.Store(true)
+	f.in.dirty.Store(true)
+	_ = f.in.refreshSize()
+}
+
+func (in *inode) refreshSize() error {
+	in.stale.Store(true)
+	return in.refresh()
+}
+
+// Tmpfile makes a file and takes its name away again: 9P knows none without.
+func (in *inode) Tmpfile(c vfs.Caller, a *vfs.CreateArgs) (vfs.Inode, error) {
+	for {
+		name := tmpName()
+		child, err := in.Create(c, name, a)
+		if err == unix.EEXIST {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		fid, err := in.getFID()
+		if err == nil {
+			err = in.fs.client.Unlink(fid, name, 0)
+		}
+		if err != nil {
+			vfs.DecRefInode(child)
+			return nil, err
+		}
+		child.(*inode).lostName(false)
+		return child, nil
+	}
+}

@@ -1,0 +1,197 @@
+package goferfs
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+	"ringfort/platform"
+	"ringfort/sentry/memmap"
+	"ringfort/sentry/usermem"
+)
+
+const pageMask = usermem.PageMask
+
+func pageUp(n uint64) uint64 { return (n + pageMask) &^ pageMask }
+
+// hostFile is the donated descriptors of one regular file. It implements memmap.File: its offsets are the file's own.
+type hostFile struct {
+	refs   atomic.Int64 // the inode's, and one for each page handed out
+	ro, rw atomic.Int32 // -1 if there is none
+
+	mu      sync.Mutex
+	windows []window // the Sentry's own views, kept until the end
+}
+
+// window is a mapping of part of the file in the Sentry.
+type window struct {
+	start, end uint64
+	base       unsafe.Pointer
+	write      bool
+}
+
+// windowSize is the least the Sentry maps of a file at once, a power of two.
+const windowSize = 1 << 20
+
+func newHostFile() *hostFile {
+	h := &hostFile{}
+	h.refs.Store(1)
+	h.ro.Store(-1)
+	h.rw.Store(-1)
+	return h
+}
+
+// any returns a descriptor that can be read.
+func (h *hostFile) any() int {
+	if fd := h.ro.Load(); fd >= 0 {
+		return int(fd)
+	}
+	return int(h.rw.Load())
+}
+
+func (h *hostFile) drop(n int64) {
+	if h.refs.Add(-n) != 0 {
+		return
+	}
+	for _, fd := range [...]int32{h.ro.Load(), h.rw.Load()} {
+		if fd >= 0 {
+			unix.Close(int(fd))
+		}
+	}
+	for _, w := range h.windows {
+		_, _, _ = unix.Syscall(unix.SYS_MUNMAP, uintptr(w.base), uintptr(w.end-w.start), 0)
+	}
+	h.windows = nil
+}
+
+// Host returns the descriptors.
+func (h *hostFile) Host() platform.HostFile {
+	return platform.HostFile{RO: h.ro.Load(), RW: h.rw.Load()}
+}
+
+// IncRef keeps the file open.
+func (h *hostFile) IncRef(r memmap.Range) { h.refs.Add(int64(r.Len() / usermem.PageSize)) }
+
+// DecRef undoes it.
+func (h *hostFile) DecRef(r memmap.Range) { h.drop(int64(r.Len() / usermem.PageSize)) }
+
+// Internal maps r into the Sentry. The host may shorten the file at any time: touching the block may fault.
+func (h *hostFile) Internal(r memmap.Range, at usermem.Access) (usermem.Block, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.windows {
+		if w.start <= r.Start && r.End <= w.end && (w.write || !at.Write) {
+			return w.block(r), nil
+		}
+	}
+	w := window{start: r.Start &^ (windowSize - 1), end: (r.End + windowSize - 1) &^ (windowSize - 1), write: at.Write}
+	fd, prot := h.any(), unix.PROT_READ
+	if at.Write {
+		fd, prot = int(h.rw.Load()), unix.PROT_READ|unix.PROT_WRITE
+	}
+	if fd < 0 || w.end < w.start {
+		return usermem.Block{}, unix.EFAULT
+	}
+	p, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, uintptr(w.end-w.start), uintptr(prot), unix.MAP_SHARED, uintptr(fd), uintptr(w.start))
+	if errno != 0 {
+		return usermem.Block{}, errno
+	}
+	w.base = *(*unsafe.Pointer)(unsafe.Pointer(&p))
+	h.windows = append(h.windows, w)
+	return w.block(r), nil
+}
+
+func (w *window) block(r memmap.Range) usermem.Block {
+	return usermem.Block{Ptr: unsafe.Add(w.base, r.Start-w.start), Len: int(r.Len()), Unsafe: true}
+}
+
+// Pages hands out the file's own pages.
+func (in *inode) Pages(off, n uint64, at usermem.Access) (memmap.File, memmap.Range, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.needFD(at.Write); err != nil {
+		return nil, memmap.Range{}, err
+	}
+	if in.fs.shared || in.stale.Load() {
+		var st unix.Stat_t
+		if err := unix.Fstat(in.data.any(), &st); err != nil {
+			return nil, memmap.Range{}, err
+		}
+		in.size.Store(st.Size)
+	}
+	end := pageUp(uint64(in.size.Load()))
+	if off >= end {
+		return nil, memmap.Range{}, memmap.ErrBeyondEnd
+	}
+	if at.Write {
+		in.stale.Store(true)
+		in.dirty.Store(true)
+	}
+	r := memmap.Range{Start: off, End: off + min(n, end-off)}
+	in.data.IncRef(r)
+	return in.data, r, nil
+}
+
+// AddMapping notes a mapping, which keeps the descriptors.
+func (in *inode) AddMapping(s memmap.Space, r usermem.Range, off uint64, writable bool) error {
+	in.mappings.Add(s, r, off, writable)
+	return nil
+}
+
+// RemoveMapping forgets it.
+func (in *inode) RemoveMapping(s memmap.Space, r usermem.Range, off uint64, writable bool) {
+	in.mappings.Remove(s, r, off, writable)
+}
+
+// Sync writes the file's pages to the disk.
+func (in *inode) Sync(_, _ uint64) error { return in.sync(true) }
+
+// transfer reads or writes all of s at off of fd, through the memory s names. The count is what was done.
+func transfer(s usermem.Seq, at usermem.Access, fd int, off int64, trap uintptr, flags int) (int, error) {
+	pos := off
+	return s.Blocks(at, func(bs []usermem.Block) (int, error) {
+		total := 0
+		for len(bs) > 0 {
+			var iov [16]unix.Iovec
+			n, want := 0, 0
+			for n < len(iov) && n < len(bs) {
+				iov[n].Base = (*byte)(bs[n].Ptr)
+				iov[n].SetLen(bs[n].Len)
+				want += bs[n].Len
+				n++
+			}
+			bs = bs[n:]
+			var got uintptr
+			var errno unix.Errno
+			for {
+				// The position in two halves: pos_l, pos_h (preadv2(2)); on 64 bits the first holds all of it.
+				got, _, errno = unix.Syscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(n), uintptr(pos), 0, uintptr(flags))
+				if errno != unix.EINTR {
+					break
+				}
+			}
+			if errno != 0 {
+				if total > 0 {
+					return total, nil
+				}
+				return 0, errno
+			}
+			total += int(got)
+			pos += int64(got)
+			if int(got) < want {
+				break
+			}
+		}
+		return total, nil
+	})
+}
+
+// tmpName returns a name nobody has.
+func tmpName() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return ".ringfort-" + hex.EncodeToString(b[:])
+}

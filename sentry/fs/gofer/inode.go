@@ -1,0 +1,354 @@
+package goferfs
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+	"ringfort/gofer/wire"
+	"ringfort/sentry/auth"
+	"ringfort/sentry/fs/fsutil"
+	"ringfort/sentry/vfs"
+)
+
+// inode is a host file.
+//
+// Lock order: dirMu of vfs, inode.mu, the Client's. attrMu is a leaf.
+type inode struct {
+	vfs.InodeBase
+	fs  *fileSystem
+	key inoKey
+
+	// stale: the host knows attributes (times, size, links) better than attr does.
+	stale atomic.Bool
+	// dirty: written to since the last sync.
+	dirty atomic.Bool
+	size  atomic.Int64 // of a regular file
+
+	attrMu sync.Mutex
+	attr   wire.Attr
+
+	mu sync.Mutex // what follows
+	// fid may be unknown of a file seen in a listing only; then parent (with a reference) and name lead to it.
+	fid        FID
+	parent     *inode
+	name       string
+	target     string
+	haveTarget bool
+
+	data  *hostFile // descriptors of a regular file, nil if none
+	opens int       // open files and mappings that use data
+	kept  bool      // counted in fs.idle
+
+	// seen is what a listing of this directory told about entries nobody has looked up since.
+	seen map[string]wire.Attr
+	// listing is the directory's whole contents, nil if not known.
+	listing []Entry
+
+	// appendMu makes the end of an appending write known to its writer.
+	appendMu sync.Mutex
+	mappings fsutil.Mappings
+}
+
+// setAttr stores what the host said.
+func (in *inode) setAttr(a *wire.Attr) {
+	in.attrMu.Lock()
+	in.attr = *a
+	in.attrMu.Unlock()
+	in.SetMode(in.Type() | a.Mode&07777)
+	in.SetOwner(auth.KUID(a.UID), auth.KGID(a.GID))
+	in.SetNlink(a.Nlink)
+	in.Rdev = a.Rdev
+	in.size.Store(int64(a.Size))
+}
+
+// adoptFID gives in a fid it did not have. in.mu is held.
+func (in *inode) adoptFID(fid FID) {
+	if fid == NoFID {
+		return
+	}
+	in.fid = fid
+	if p := in.parent; p != nil {
+		in.parent = nil
+		vfs.DecRefInode(p)
+	}
+}
+
+// getFID returns the fid, asking the gofer for it the first time.
+func (in *inode) getFID() (FID, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.getFIDLocked()
+}
+
+func (in *inode) getFIDLocked() (FID, error) {
+	if in.fid != NoFID {
+		return in.fid, nil
+	}
+	pfid, err := in.parent.getFID()
+	if err != nil {
+		return NoFID, err
+	}
+	r, err := in.fs.walk(pfid, []string{in.name}, wire.NoOpen)
+	if err != nil {
+		return NoFID, err
+	}
+	if len(r.Nodes) == 0 {
+		return NoFID, r.Err
+	}
+	n := &r.Nodes[0]
+	if (inoKey{n.Dev, n.Ino}) != in.key {
+		in.fs.client.Drop(&r)
+		return NoFID, unix.ESTALE
+	}
+	in.adoptFID(n.FID)
+	if n.Target != "" {
+		in.target, in.haveTarget = n.Target, true
+	}
+	return in.fid, nil
+}
+
+// walk is Client.Walk with fids; if either side is out of descriptors it drops cached files and tries once more.
+func (fs *fileSystem) walk(f FID, names []string, open uint32) (WalkResult, error) {
+	r, err := fs.client.Walk(f, names, true, open)
+	if err == nil && !(len(r.Nodes) < len(names) && (r.Err == unix.EMFILE || r.Err == unix.ENFILE)) {
+		return r, nil
+	}
+	if err == nil {
+		fs.client.Drop(&r)
+	} else if err != unix.EMFILE && err != unix.ENFILE {
+		return r, err
+	}
+	fs.sb.Shrink()
+	return fs.client.Walk(f, names, true, open)
+}
+
+// Destroy lets the gofer forget the file.
+func (in *inode) Destroy() {
+	in.fs.mu.Lock()
+	if in.fs.inodes[in.key] == in {
+		delete(in.fs.inodes, in.key)
+	}
+	in.fs.mu.Unlock()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.closeData()
+	in.fs.client.Forget(in.fid)
+	in.fid = NoFID
+	if p := in.parent; p != nil {
+		in.parent = nil
+		vfs.DecRefInode(p)
+	}
+}
+
+// refresh brings the attributes up to date if they may not be.
+func (in *inode) refresh() error {
+	if !in.fs.shared && !in.stale.Load() {
+		return nil
+	}
+	in.stale.Store(false)
+	in.mu.Lock()
+	if h := in.data; h != nil {
+		// The file itself is at hand; asking it is fifty times cheaper than asking the gofer.
+		var st unix.Stat_t
+		err := unix.Fstat(h.any(), &st)
+		in.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		in.setStat(&st)
+		return nil
+	}
+	fid, err := in.getFIDLocked()
+	in.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	r, err := in.fs.client.Walk(fid, nil, false, wire.NoOpen)
+	if err != nil {
+		return err
+	}
+	in.setAttr(&r.Nodes[0].Attr)
+	return nil
+}
+
+func (in *inode) setStat(st *unix.Stat_t) {
+	in.attrMu.Lock()
+	a := in.attr
+	in.attrMu.Unlock()
+	a.Mode, a.UID, a.GID, a.Nlink = st.Mode, st.Uid, st.Gid, uint32(st.Nlink)
+	a.Size, a.Blocks = uint64(st.Size), uint64(st.Blocks)
+	a.ATime = wire.Time{Sec: st.Atim.Sec, Nsec: uint32(st.Atim.Nsec)}
+	a.MTime = wire.Time{Sec: st.Mtim.Sec, Nsec: uint32(st.Mtim.Nsec)}
+	a.CTime = wire.Time{Sec: st.Ctim.Sec, Nsec: uint32(st.Ctim.Nsec)}
+	in.setAttr(&a)
+}
+
+func statxTime(t wire.Time) unix.StatxTimestamp { return unix.StatxTimestamp{Sec: t.Sec, Nsec: t.Nsec} }
+
+// Stat tells everything.
+func (in *inode) Stat(_ vfs.Caller, st *unix.Statx_t) error {
+	if err := in.refresh(); err != nil {
+		return err
+	}
+	in.FillStat(st)
+	in.attrMu.Lock()
+	a := &in.attr
+	st.Mask |= unix.STATX_BASIC_STATS
+	st.Blksize = a.BlockSize
+	st.Size, st.Blocks = a.Size, a.Blocks
+	st.Atime, st.Mtime, st.Ctime = statxTime(a.ATime), statxTime(a.MTime), statxTime(a.CTime)
+	if a.BTime != (wire.Time{}) {
+		st.Mask |= unix.STATX_BTIME
+		st.Btime = statxTime(a.BTime)
+	}
+	in.attrMu.Unlock()
+	return nil
+}
+
+// SetAttr changes attributes.
+func (in *inode) SetAttr(_ vfs.Caller, a *vfs.SetAttr) error {
+	ch := Change{Mode: a.Mode & 07777, UID: uint32(a.UID), GID: uint32(a.GID), Size: uint64(a.Size)}
+	for _, m := range [...]struct{ from, to uint32 }{
+		{vfs.SetMode, wire.SetMode}, {vfs.SetUID, wire.SetUID}, {vfs.SetGID, wire.SetGID}, {vfs.SetSize, wire.SetSize},
+		{vfs.SetATime, wire.SetATime | wire.SetATimeVal}, {vfs.SetMTime, wire.SetMTime | wire.SetMTimeVal},
+	} {
+		if a.Mask&m.from != 0 {
+			ch.Valid |= m.to
+		}
+	}
+	ch.ATime, ch.MTime = wireTime(a.ATime), wireTime(a.MTime)
+	if a.ATimeNow {
+		ch.Valid &^= wire.SetATimeVal
+	}
+	if a.MTimeNow {
+		ch.Valid &^= wire.SetMTimeVal
+	}
+	if a.Mask&vfs.SetSize != 0 && in.truncateHere(&ch) {
+		if ch.Valid &^= wire.SetSize; ch.Valid == 0 {
+			return nil
+		}
+	}
+	fid, err := in.getFID()
+	if err != nil {
+		return err
+	}
+	old := in.size.Load()
+	attr, err := in.fs.client.SetAttr(fid, &ch)
+	if err != nil {
+		return err
+	}
+	in.setAttr(&attr)
+	in.stale.Store(false)
+	if ch.Valid&wire.SetSize != 0 {
+		in.truncated(old, a.Size)
+	}
+	return nil
+}
+
+func wireTime(ns int64) wire.Time {
+	t := vfs.StatxTime(ns)
+	return wire.Time{Sec: t.Sec, Nsec: t.Nsec}
+}
+
+// truncateHere changes the size through a writable descriptor at hand, if there is one.
+func (in *inode) truncateHere(ch *Change) bool {
+	in.mu.Lock()
+	if in.data == nil || in.data.rw.Load() < 0 {
+		in.mu.Unlock()
+		return false
+	}
+	err := unix.Ftruncate(int(in.data.rw.Load()), int64(ch.Size))
+	in.mu.Unlock()
+	if err != nil {
+		return false
+	}
+	old := in.size.Swap(int64(ch.Size))
+	in.attrMu.Lock()
+	in.attr.Size = ch.Size
+	in.attrMu.Unlock()
+	in.stale.Store(true)
+	in.dirty.Store(true)
+	in.truncated(old, int64(ch.Size))
+	return true
+}
+
+// truncated carries a new size to the mappings.
+func (in *inode) truncated(old, size int64) {
+	if size < old {
+		in.mappings.Invalidate(pageUp(uint64(size)), ^uint64(0)&^pageMask, false)
+	}
+}
+
+// Readlink returns the target.
+func (in *inode) Readlink(vfs.Caller) (string, error) {
+	if in.Type() != unix.S_IFLNK {
+		return "", unix.EINVAL
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.haveTarget {
+		if _, err := in.getFIDLocked(); err != nil {
+			return "", err
+		}
+		if !in.haveTarget {
+			return "", unix.EIO
+		}
+	}
+	return in.target, nil
+}
+
+// GetXattr asks the gofer.
+func (in *inode) GetXattr(_ vfs.Caller, name string) ([]byte, error) {
+	fid, err := in.getFID()
+	if err != nil {
+		return nil, err
+	}
+	return in.fs.client.GetXattr(fid, name)
+}
+
+// SetXattr asks the gofer.
+func (in *inode) SetXattr(_ vfs.Caller, name string, value []byte, flags uint32) error {
+	fid, err := in.getFID()
+	if err != nil {
+		return err
+	}
+	in.stale.Store(true)
+	return in.fs.client.SetXattr(fid, name, value, flags)
+}
+
+// ListXattr asks the gofer.
+func (in *inode) ListXattr(vfs.Caller) ([]string, error) {
+	if t := in.Type(); t != unix.S_IFREG && t != unix.S_IFDIR {
+		return nil, nil
+	}
+	fid, err := in.getFID()
+	if err != nil {
+		return nil, err
+	}
+	b, err := in.fs.client.ListXattr(fid)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range strings.Split(string(b), "\x00") {
+		if n != "" && !strings.HasPrefix(n, "system.") && !strings.HasPrefix(n, "security.selinux") {
+			names = append(names, n)
+		}
+	}
+	return names, nil
+}
+
+// RemoveXattr asks the gofer.
+func (in *inode) RemoveXattr(_ vfs.Caller, name string) error {
+	fid, err := in.getFID()
+	if err != nil {
+		return err
+	}
+	in.stale.Store(true)
+	return in.fs.client.RemoveXattr(fid, name)
+}
+
+// StatFS asks about the host file system the file is on.
+func (in *inode) StatFS(c vfs.Caller) (unix.Statfs_t, error) { return in.fs.statFS(c) }
