@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -196,8 +197,12 @@ func TestNever(t *testing.T) {
 			t.Errorf("%s has no reason", Name(r.Nr))
 		}
 		switch r.Nr {
+		case unix.SYS_KILL:
+			if !slices.Contains(r.Conds, eq(1, uint64(unix.SIGKILL))) {
+				t.Error("kill may be allowed for the end of a stub only")
+			}
 		case unix.SYS_OPEN, unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_CREAT, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_SOCKET,
-			unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_KILL, unix.SYS_TKILL,
+			unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_TKILL,
 			unix.SYS_FORK, unix.SYS_VFORK, unix.SYS_CLONE3, unix.SYS_MOUNT, unix.SYS_SETNS, unix.SYS_UNSHARE, unix.SYS_BPF,
 			unix.SYS_IO_URING_SETUP, unix.SYS_USERFAULTFD, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_SETUID, unix.SYS_CAPSET:
 			t.Errorf("%s may never be allowed", Name(r.Nr))

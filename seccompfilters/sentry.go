@@ -28,6 +28,7 @@ func ptracePlatform() []Rule {
 		allow(unix.SYS_PTRACE, "ptrace platform: stubs; the PID namespace holds nothing else to trace"),
 		allow(unix.SYS_WAIT4, "ptrace platform: stops of stubs"),
 		allow(unix.SYS_WAITID, "ptrace platform: stops of stubs"),
+		allowIf(unix.SYS_KILL, "ptrace platform: end a stub; the PID namespace holds nothing else", eq(1, uint64(unix.SIGKILL))),
 		allow(unix.SYS_SCHED_SETAFFINITY, "ptrace platform: a stub on its tracer's CPU"),
 		allow(unix.SYS_PROCESS_VM_READV, "ptrace platform: debug registers and stack of a stub"),
 		allow(unix.SYS_GETCPU, "ptrace platform: which CPU this is"),

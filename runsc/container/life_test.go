@@ -394,3 +394,13 @@ func TestParseSignal(t *testing.T) {
 		}
 	}
 }
+
+// TestDo exports the whole host read-only.
+func TestDo(t *testing.T) {
+	opts := testOptions(t)
+	opts.Overlay = "memory"
+	code, err := Do(opts, &DoOptions{Root: "/", Cwd: "/", Args: []string{"exit", "5"}})
+	if code != 5 || err != nil {
+		t.Errorf("%d, %v", code, err)
+	}
+}
