@@ -45,7 +45,9 @@ func (t *Task) Exec(args *LoadArgs) error {
 	}
 	t.fds.Load().DoExec(t)
 	t.ctx.Release()
+	t.ctxMu.Lock()
 	t.ctx = t.k.platform.NewContext()
+	t.ctxMu.Unlock()
 	t.restartErr = 0
 	c := t.Creds()
 	t.install(im)

@@ -42,6 +42,7 @@ type Kernel struct {
 	bootTime  int64 // realtime when the sandbox started
 	startMono int64
 	cpus      int
+	memTotal  uint64
 
 	tree    sync.RWMutex
 	futexes futexTable
@@ -113,8 +114,10 @@ type Config struct {
 	Names    func(nr uintptr) string
 	Trace    Tracer // nil: no strace
 	CPUs     int
-	Hostname string
-	Domain   string
+	// MemoryTotal is what applications see as the machine's memory, in bytes.
+	MemoryTotal uint64
+	Hostname    string
+	Domain      string
 	// MaxTasks bounds the number of tasks (kernel.threads-max).
 	MaxTasks int32
 }
@@ -123,7 +126,7 @@ type Config struct {
 func New(c Config) (*Kernel, error) {
 	k := &Kernel{
 		platform: c.Platform, memory: c.Memory, loader: c.Loader, log: c.Log, names: c.Names, trace: c.Trace,
-		realtime: ktime.NewRealtime(), monotonic: ktime.NewMonotonic(), cpus: max(c.CPUs, 1), maxTask: c.MaxTasks,
+		realtime: ktime.NewRealtime(), monotonic: ktime.NewMonotonic(), cpus: max(c.CPUs, 1), maxTask: c.MaxTasks, memTotal: c.MemoryTotal,
 	}
 	if k.maxTask == 0 {
 		k.maxTask = 32000

@@ -26,7 +26,8 @@ type Task struct {
 	ids ids // guarded by Kernel.tree for writing (execve from a thread)
 
 	// Owner only.
-	ctx        platform.Context
+	ctx        platform.Context // replaced under ctxMu, for others who interrupt it
+	ctxMu      sync.RWMutex
 	regs       arch.Registers
 	fp         arch.FPState
 	timer      *time.Timer
@@ -111,9 +112,9 @@ const interrupting = attnSignal | attnStop | attnKill | attnPause
 func (t *Task) poke(bit uint32) {
 	t.attention.Or(bit)
 	t.awaken()
-	if t.ctx != nil {
-		t.ctx.Interrupt()
-	}
+	t.ctxMu.RLock()
+	t.ctx.Interrupt()
+	t.ctxMu.RUnlock()
 }
 
 func (t *Task) awaken() {

@@ -55,6 +55,7 @@ type ThreadGroup struct {
 
 	startTime   int64 // monotonic
 	oomScoreAdj atomic.Int32
+	barriers    atomic.Bool // membarrier(2) is registered
 
 	// Container names the container the process belongs to, for runsc.
 	container string
