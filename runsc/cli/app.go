@@ -24,8 +24,8 @@ type Deps struct {
 	NewSandbox boot.NewSandboxFunc
 	// Scrape reads a network namespace.
 	Scrape container.ScrapeFunc
-	// WriteSyscalls prints the table of system calls in a format: "table" or "json".
-	WriteSyscalls func(w io.Writer, format string) error
+	// Syscalls returns the table of system calls by number.
+	Syscalls func() []Syscall
 }
 
 // Version is the version of this program; the build sets it.

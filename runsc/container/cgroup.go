@@ -17,7 +17,7 @@ import (
 // does instead: devices, none of which a sandbox ever opens, and the number of tasks, because the threads of the
 // Sentry must not count.
 func cgroupConfig(s *specs.Spec, id string, systemd bool) (*cgroups.Cgroup, error) {
-	cg := &cgroups.Cgroup{Systemd: systemd, Resources: &cgroups.Resources{SkipDevices: true}}
+	cg := &cgroups.Cgroup{Systemd: systemd, Resources: &cgroups.Resources{}}
 	path := s.Linux.CgroupsPath
 	switch {
 	case systemd && path == "":
@@ -122,7 +122,17 @@ func (c *Container) cgroupManager() (cgroups.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return manager.New(cg)
+	return newManager(cg)
+}
+
+// newManager makes do without the devices controller: a cgroup of it is for engines that look for one.
+func newManager(cg *cgroups.Cgroup) (cgroups.Manager, error) {
+	m, err := manager.New(cg)
+	if err != nil && cgroups.IsNotFound(err) {
+		cg.SkipDevices = true
+		m, err = manager.New(cg)
+	}
+	return m, err
 }
 
 // enterCgroup makes the cgroups, sets the limits and puts the processes there. What the machine cannot do is a
@@ -132,15 +142,15 @@ func (c *Container) enterCgroup(pids ...int) error {
 	if err != nil {
 		return err
 	}
-	m, err := manager.New(cg)
+	m, err := newManager(cg)
 	if err == nil {
 		err = m.Apply(pids[0])
 	}
 	if err == nil {
-		err = m.Set(cg.Resources)
+		err = addPids(m, pids[1:])
 	}
 	if err == nil {
-		err = addPids(m, pids[1:])
+		err = c.setLimits(m, cg.Resources)
 	}
 	if err != nil && machineCannot(err) {
 		c.opts.warn("cgroup of container %s: %v", c.ID, err)
@@ -152,16 +162,54 @@ func (c *Container) enterCgroup(pids ...int) error {
 	return nil
 }
 
-// addPids puts further processes into the cgroups that Apply has made: all but devices, which is left out.
-func addPids(m cgroups.Manager, pids []int) error {
-	for name, dir := range m.GetPaths() {
-		if name == "devices" {
-			continue
+// setLimits sets all limits at once, or, where the machine cannot, each kind by itself with a warning for those that it
+// has not.
+func (c *Container) setLimits(m cgroups.Manager, r *cgroups.Resources) error {
+	err := m.Set(r)
+	if err == nil || !machineCannot(err) {
+		return err
+	}
+	for _, part := range parts(r) {
+		err := m.Set(part)
+		if err != nil && !machineCannot(err) {
+			return err
 		}
-		for _, pid := range pids {
-			if err := cgroups.WriteCgroupProc(dir, pid); err != nil {
-				return err
-			}
+		if err != nil {
+			c.opts.warn("cgroup of container %s: %v", c.ID, err)
+		}
+	}
+	return nil
+}
+
+// parts takes limits apart so that one that cannot be set does not keep the others from being set.
+func parts(r *cgroups.Resources) []*cgroups.Resources {
+	return []*cgroups.Resources{
+		{Memory: r.Memory, MemorySwap: r.MemorySwap, MemoryReservation: r.MemoryReservation},
+		{MemorySwappiness: r.MemorySwappiness},
+		{OomKillDisable: r.OomKillDisable},
+		{CpuShares: r.CpuShares, CpuWeight: r.CpuWeight},
+		{CpuQuota: r.CpuQuota, CpuPeriod: r.CpuPeriod},
+		{CpuBurst: r.CpuBurst},
+		{CPUIdle: r.CPUIdle},
+		{CpuRtRuntime: r.CpuRtRuntime, CpuRtPeriod: r.CpuRtPeriod},
+		{CpusetCpus: r.CpusetCpus, CpusetMems: r.CpusetMems},
+		{BlkioWeight: r.BlkioWeight, BlkioLeafWeight: r.BlkioLeafWeight, BlkioWeightDevice: r.BlkioWeightDevice},
+		{
+			BlkioThrottleReadBpsDevice: r.BlkioThrottleReadBpsDevice, BlkioThrottleWriteBpsDevice: r.BlkioThrottleWriteBpsDevice,
+			BlkioThrottleReadIOPSDevice: r.BlkioThrottleReadIOPSDevice, BlkioThrottleWriteIOPSDevice: r.BlkioThrottleWriteIOPSDevice,
+		},
+		{HugetlbLimit: r.HugetlbLimit},
+		{NetClsClassid: r.NetClsClassid, NetPrioIfpriomap: r.NetPrioIfpriomap},
+		{Rdma: r.Rdma},
+		{Unified: r.Unified},
+	}
+}
+
+// addPids puts further processes into the cgroups that Apply has made.
+func addPids(m cgroups.Manager, pids []int) error {
+	for _, pid := range pids {
+		if err := m.AddPid("", pid); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -177,7 +225,8 @@ func machineCannot(err error) bool {
 			return true
 		}
 	}
-	return cgroups.IsNotFound(err) || strings.Contains(err.Error(), "no cgroup mount found")
+	return cgroups.IsNotFound(err) || strings.Contains(err.Error(), "no cgroup mount found") ||
+		strings.Contains(err.Error(), "could not join or create cgroup") // of the v1 manager, for a controller that is not there
 }
 
 // removeCgroup takes the cgroups away; every process in them has ended.
@@ -201,9 +250,9 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 		return err
 	}
 	now := mergeResources(c.Spec.Linux.Resources, r)
-	to := &cgroups.Resources{SkipDevices: true}
+	to := &cgroups.Resources{}
 	setResources(to, now)
-	if err := m.Set(to); err != nil {
+	if err := c.setLimits(m, to); err != nil {
 		return fmt.Errorf("cgroup: %w", err)
 	}
 	c.Spec.Linux.Resources = now

@@ -6,9 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -403,4 +406,75 @@ func TestDo(t *testing.T) {
 	if code != 5 || err != nil {
 		t.Errorf("%d, %v", code, err)
 	}
+}
+
+// TestJoinNetwork has the Sentry born in a network namespace that somebody else has made.
+func TestJoinNetwork(t *testing.T) {
+	opts := testOptions(t)
+	opts.Network = "sandbox"
+	var seen string
+	opts.Scrape = func(ns string) ([]byte, []*os.File, error) {
+		seen, _ = os.Readlink(ns)
+		return []byte("{}"), nil, nil
+	}
+	holder := exec.Command("/bin/sleep", "100")
+	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { holder.Process.Kill(); holder.Wait() }()
+	path := fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid)
+	co := bundle(t, "sleep")
+	co.Spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.NetworkNamespace, Path: path}}
+	c := mustCreate(t, opts, co)
+	if !sameFile(path, fmt.Sprintf("/proc/%d/ns/net", c.Sentry.PID)) {
+		t.Error("the Sentry is not in the namespace")
+	}
+	if want, _ := os.Readlink(path); seen != want {
+		t.Errorf("%s was read, not %s", seen, want)
+	}
+	for _, ns := range [][]specs.LinuxNamespace{nil, {{Type: specs.NetworkNamespace, Path: "/proc/self/ns/net"}}} {
+		co.Spec.Linux.Namespaces = ns
+		if _, err := Create(opts, testID(), co); err == nil || !strings.Contains(err.Error(), "network of the host") {
+			t.Errorf("the host's network: %v", err)
+		}
+	}
+}
+
+// TestLimits reads the limits back from the host's cgroups, and asks for one that hardly any machine has beside it.
+func TestLimits(t *testing.T) {
+	opts := testOptions(t)
+	co := bundle(t, "sleep")
+	limit, quota, period, weight := int64(64<<20), int64(50000), uint64(100000), uint16(300)
+	co.Spec.Linux.Resources = &specs.LinuxResources{
+		Memory:  &specs.LinuxMemory{Limit: &limit},
+		CPU:     &specs.LinuxCPU{Quota: &quota, Period: &period},
+		BlockIO: &specs.LinuxBlockIO{Weight: &weight},
+	}
+	c := mustCreate(t, opts, co)
+	m, err := c.cgroupManager()
+	if err != nil {
+		t.Skip(err)
+	}
+	st, err := m.GetStats()
+	if err != nil {
+		t.Skip(err)
+	}
+	if st.MemoryStats.Usage.Limit != uint64(limit) {
+		t.Errorf("memory limit %d", st.MemoryStats.Usage.Limit)
+	}
+	pids, _ := m.GetPids()
+	for _, want := range []int{c.Sentry.PID, c.Gofer.PID} {
+		if !slices.Contains(pids, want) {
+			t.Errorf("process %d is not in the cgroup: %v", want, pids)
+		}
+	}
+	limit = 96 << 20
+	if err := c.Update(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}); err != nil {
+		t.Error(err)
+	}
+	if st, _ := m.GetStats(); st.MemoryStats.Usage.Limit != uint64(limit) {
+		t.Errorf("memory limit %d after the update", st.MemoryStats.Usage.Limit)
+	}
+	c.Unlock()
 }
