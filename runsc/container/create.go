@@ -443,6 +443,7 @@ func (b *birth) hand() error {
 		}
 		a.Net, a.NetFiles = json.RawMessage(config), files
 		b.files = append(b.files, files...)
+		b.LateNetwork = b.network.fresh && len(files) == 0
 	}
 	if err := b.client.Create(a); err != nil {
 		return b.explain(err, b.sentry)

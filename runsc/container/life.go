@@ -123,7 +123,11 @@ func (c *Container) Start() error {
 	case control.Stopped:
 		return errors.New("cannot start a container that has stopped")
 	}
-	if err := c.startHooks(); err != nil {
+	err := c.lateNetwork()
+	if err == nil {
+		err = c.startHooks()
+	}
+	if err != nil {
 		c.kill()
 		return err
 	}
@@ -143,6 +147,22 @@ func (c *Container) Start() error {
 		return err
 	}
 	return nil
+}
+
+// lateNetwork gives the Sentry the links that an engine has moved into its namespace after the creation.
+func (c *Container) lateNetwork() error {
+	if !c.LateNetwork || c.opts.Scrape == nil {
+		return nil
+	}
+	config, files, err := c.opts.Scrape(fmt.Sprintf("/proc/%d/ns/net", c.Sentry.PID))
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	defer closeFiles(files)
+	if len(files) == 0 {
+		return nil
+	}
+	return c.with(func(cl *control.Client) error { return cl.SetNetwork(c.ID, config, files) })
 }
 
 // Wait returns the wait status of the container's init, or of another process of it, when it has ended.

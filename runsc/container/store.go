@@ -47,6 +47,8 @@ type State struct {
 	SystemdCgroup bool   `json:"systemdCgroup"`
 	CgroupsPath   string `json:"cgroupsPath"`
 	LogFile       string `json:"logFile"`
+	// LateNetwork says that the network namespace is ours and had no links yet when the container was created.
+	LateNetwork bool `json:"lateNetwork"`
 }
 
 // A Container is an open container directory.

@@ -116,6 +116,11 @@ func (cl *Client) Start(id string) error {
 	return cl.call("start", &target{ID: id}, nil, nil, createTimeout)
 }
 
+// SetNetwork is NetworkSetter.SetNetwork. The files stay the caller's.
+func (cl *Client) SetNetwork(id string, net json.RawMessage, files []*os.File) error {
+	return cl.call("network", &networkWire{ID: id, Net: net}, files, nil, createTimeout)
+}
+
 // Exec is Sandbox.Exec. With killOnHangup the process is killed when this connection breaks while Wait for it is
 // under way. The files stay the caller's.
 func (cl *Client) Exec(a *ExecArgs, killOnHangup bool) (int32, error) {

@@ -149,6 +149,12 @@ func (s *Server) dispatch(c *conn, h *hangup, req *request, files []*os.File, du
 			return nil, err
 		}
 		return s.exec(&w, h)
+	case "network":
+		var w networkWire
+		if err := decode(req, &w, files, func([]*os.File) error { return nil }); err != nil {
+			return nil, err
+		}
+		return nil, s.setNetwork(&w, files)
 	}
 	var t target
 	if len(req.Args) > 0 {
@@ -241,6 +247,26 @@ func (s *Server) create(a *CreateArgs) error {
 	}
 	cs.status = Created
 	return nil
+}
+
+func (s *Server) setNetwork(w *networkWire, files []*os.File) error {
+	cs, err := s.container(w.ID)
+	if err == nil {
+		s.mu.Lock()
+		if cs.status != Created {
+			err = wrongState(cs.status, Created)
+		}
+		s.mu.Unlock()
+	}
+	setter, ok := s.sandbox.(NetworkSetter)
+	if err == nil && !ok {
+		err = errors.New("the network was set up after the container's creation, which is not supported")
+	}
+	if err != nil {
+		closeAll(files)
+		return err
+	}
+	return setter.SetNetwork(w.ID, w.Net, files)
 }
 
 func (s *Server) start(id string) error {

@@ -43,6 +43,14 @@ type Sandbox interface {
 	Destroy(id string) error
 }
 
+// A NetworkSetter is a Sandbox whose network can still be given between Create and Start. Some engines move links into
+// the network namespace only then (OCI runtime-spec, runtime.md#lifecycle, allows it).
+type NetworkSetter interface {
+	// SetNetwork replaces the network of a created container: net is the JSON form of netstack.Config, files are
+	// those that belong to it, owned by the callee.
+	SetNetwork(id string, net json.RawMessage, files []*os.File) error
+}
+
 // A WaitStatus is the status word of wait(2).
 type WaitStatus uint32
 

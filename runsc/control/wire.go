@@ -245,6 +245,11 @@ type execWire struct {
 	KillOnHangup bool `json:"killOnHangup"`
 }
 
+type networkWire struct {
+	ID  string          `json:"id"`
+	Net json.RawMessage `json:"net"`
+}
+
 func (a *CreateArgs) wire() (*createWire, []*os.File) {
 	w := &createWire{CreateArgs: a, Terminal: a.Console != nil, Preserved: len(a.Preserved), NetFiles: len(a.NetFiles)}
 	files := append([]*os.File(nil), stdioFiles(a.Stdio, a.Console)...)
