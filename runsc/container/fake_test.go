@@ -51,12 +51,13 @@ type fakeSandbox struct {
 }
 
 type fakeProcess struct {
-	args  []string
-	stdio [3]*os.File
-	tty   *os.File
-	ended chan struct{}
-	once  sync.Once
-	ws    control.WaitStatus
+	args   []string
+	mounts []control.MountConn
+	stdio  [3]*os.File
+	tty    *os.File
+	ended  chan struct{}
+	once   sync.Once
+	ws     control.WaitStatus
 }
 
 func (p *fakeProcess) end(ws control.WaitStatus) {
@@ -88,6 +89,11 @@ func (p *fakeProcess) run() {
 			p.end(1 << 8)
 		}
 		p.end(0)
+	case "files":
+		if err := fileWork(&p.mounts[0]); err != nil {
+			fmt.Fprintln(out, err)
+		}
+		p.end(0)
 	case "open":
 		unix.Open("/etc/passwd", 0, 0)
 	case "panic":
@@ -112,6 +118,7 @@ func (s *fakeSandbox) Create(a *control.CreateArgs) error {
 	if err != nil {
 		return err
 	}
+	p.mounts = a.Mounts
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.procs[0], s.procs[1], s.next = p, p, 2
