@@ -210,3 +210,14 @@ func (f *FSContext) Umask() uint32 { return f.umask.Load() }
 
 // SetUmask sets the mask and returns the old one.
 func (f *FSContext) SetUmask(m uint32) uint32 { return f.umask.Swap(m & 0777) }
+
+// Replace makes to the root and the working directory if they were from (pivot_root(2)).
+func (f *FSContext) Replace(from, to Path) {
+	p := f.place.Load()
+	if p.root == from {
+		f.SetRoot(to)
+	}
+	if p.cwd == from {
+		f.SetCwd(to)
+	}
+}

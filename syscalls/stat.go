@@ -1,0 +1,153 @@
+package syscalls
+
+import (
+	"golang.org/x/sys/unix"
+
+	"ringfort/sentry/auth"
+	"ringfort/sentry/usermem"
+	"ringfort/sentry/vfs"
+)
+
+var statCalls = []Call{
+	{Nr: unix.SYS_STAT, Name: "stat", Func: Stat, Args: []Arg{Path, Ptr}},
+	{Nr: unix.SYS_LSTAT, Name: "lstat", Func: Lstat, Args: []Arg{Path, Ptr}},
+	{Nr: unix.SYS_FSTAT, Name: "fstat", Func: Fstat, Args: []Arg{FD, Ptr}},
+	{Nr: unix.SYS_NEWFSTATAT, Name: "newfstatat", Func: Newfstatat, Args: []Arg{DirFD, Path, Ptr, Hex}},
+	{Nr: unix.SYS_STATX, Name: "statx", Func: Statx, Args: []Arg{DirFD, Path, Hex, Hex, Ptr}},
+	{Nr: unix.SYS_STATFS, Name: "statfs", Func: Statfs, Args: []Arg{Path, Ptr}},
+	{Nr: unix.SYS_FSTATFS, Name: "fstatfs", Func: Fstatfs, Args: []Arg{FD, Ptr}},
+}
+
+// mapOwner turns kernel IDs into those of t's user namespace.
+func mapOwner(t *task, st *unix.Statx_t) {
+	ns := t.UserNS()
+	st.Uid, st.Gid = ns.UID(auth.KUID(st.Uid)), ns.GID(auth.KGID(st.Gid))
+}
+
+func copyOutStat(t *task, at addr, st *unix.Statx_t) error {
+	mapOwner(t, st)
+	out := unix.Stat_t{
+		Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino, Nlink: uint64(st.Nlink), Mode: uint32(st.Mode),
+		Uid: st.Uid, Gid: st.Gid, Rdev: unix.Mkdev(st.Rdev_major, st.Rdev_minor), Size: int64(st.Size),
+		Blksize: int64(st.Blksize), Blocks: int64(st.Blocks),
+		Atim: toTimespec(st.Atime), Mtim: toTimespec(st.Mtime), Ctim: toTimespec(st.Ctime),
+	}
+	return usermem.CopyOutVal(t.MM(), at, &out)
+}
+
+func toTimespec(x unix.StatxTimestamp) unix.Timespec {
+	return unix.Timespec{Sec: x.Sec, Nsec: int64(x.Nsec)}
+}
+
+// Stat is stat(2).
+func Stat(t *task, a arguments) (uintptr, error) {
+	return statAt(t, unix.AT_FDCWD, addr(a[0].Pointer()), addr(a[1].Pointer()), vfs.FollowLast)
+}
+
+// Lstat is lstat(2).
+func Lstat(t *task, a arguments) (uintptr, error) {
+	return statAt(t, unix.AT_FDCWD, addr(a[0].Pointer()), addr(a[1].Pointer()), 0)
+}
+
+// Newfstatat is fstatat(2).
+func Newfstatat(t *task, a arguments) (uintptr, error) {
+	flags := a[3].Int()
+	if flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH|unix.AT_NO_AUTOMOUNT|unix.AT_STATX_SYNC_TYPE) != 0 {
+		return 0, unix.EINVAL
+	}
+	return statAt(t, a[0].Int(), addr(a[1].Pointer()), addr(a[2].Pointer()), walkFlags(flags))
+}
+
+func statAt(t *task, dirfd int32, name, out addr, flags vfs.WalkFlags) (uintptr, error) {
+	s, err := "", error(nil)
+	if name != 0 || flags&vfs.AllowEmpty == 0 {
+		if s, err = t.CopyInPath(name); err != nil {
+			return 0, err
+		}
+	}
+	if s == "" && flags&vfs.AllowEmpty != 0 && dirfd != unix.AT_FDCWD {
+		return fstat(t, dirfd, out)
+	}
+	b, err := baseOf(t, dirfd, s)
+	if err != nil {
+		return 0, err
+	}
+	defer b.release(t)
+	p, err := vfs.Walk(t, b.path(), s, flags)
+	if err != nil {
+		return 0, err
+	}
+	st, err := vfs.Stat(t, p)
+	p.DecRef()
+	if err != nil {
+		return 0, err
+	}
+	return 0, copyOutStat(t, out, &st)
+}
+
+// Fstat is fstat(2).
+func Fstat(t *task, a arguments) (uintptr, error) {
+	return fstat(t, a[0].Int(), addr(a[1].Pointer()))
+}
+
+func fstat(t *task, fd int32, out addr) (uintptr, error) {
+	d := t.GetFile(fd)
+	if d == nil {
+		return 0, unix.EBADF
+	}
+	st, err := d.Stat(t)
+	d.DecRef(t)
+	if err != nil {
+		return 0, err
+	}
+	return 0, copyOutStat(t, out, &st)
+}
+
+// Statx is statx(2).
+func Statx(t *task, a arguments) (uintptr, error) {
+	flags, mask := a[2].Int(), a[3].Uint()
+	const known = unix.AT_SYMLINK_NOFOLLOW | unix.AT_EMPTY_PATH | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_SYNC_TYPE
+	if flags&^known != 0 || flags&unix.AT_STATX_SYNC_TYPE == unix.AT_STATX_SYNC_TYPE || mask&unix.STATX__RESERVED != 0 {
+		return 0, unix.EINVAL
+	}
+	out := addr(a[4].Pointer())
+	return 0, withPath(t, a[0].Int(), addr(a[1].Pointer()), walkFlags(flags), func(p vfs.Path) error {
+		st, err := vfs.Stat(t, p)
+		if err != nil {
+			return err
+		}
+		mapOwner(t, &st)
+		if mask&unix.STATX_BTIME == 0 {
+			st.Mask &^= unix.STATX_BTIME
+		}
+		if mask&unix.STATX_MNT_ID == 0 {
+			st.Mask &^= unix.STATX_MNT_ID
+		}
+		return usermem.CopyOutVal(t.MM(), out, &st)
+	})
+}
+
+// Statfs is statfs(2).
+func Statfs(t *task, a arguments) (uintptr, error) {
+	return 0, withPath(t, unix.AT_FDCWD, addr(a[0].Pointer()), vfs.FollowLast, func(p vfs.Path) error {
+		return copyOutStatFS(t, p, addr(a[1].Pointer()))
+	})
+}
+
+// Fstatfs is fstatfs(2).
+func Fstatfs(t *task, a arguments) (uintptr, error) {
+	d := t.GetFile(a[0].Int())
+	if d == nil {
+		return 0, unix.EBADF
+	}
+	defer d.DecRef(t)
+	return 0, copyOutStatFS(t, d.Path(), addr(a[1].Pointer()))
+}
+
+func copyOutStatFS(t *task, p vfs.Path, out addr) error {
+	st, err := vfs.StatFS(t, p)
+	if err != nil {
+		return err
+	}
+	return usermem.CopyOutVal(t.MM(), out, &st)
+}
