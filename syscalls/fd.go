@@ -249,6 +249,13 @@ func setLock(t *task, d *vfs.Description, cmd int32, at addr) error {
 	return d.SetLock(t, r, cmd == unix.F_SETLKW || cmd == unix.F_OFD_SETLKW)
 }
 
+// F_OWNER_* of F_SETOWN_EX (fcntl(2)).
+const (
+	fOwnerTID  = 0
+	fOwnerPID  = 1
+	fOwnerPGRP = 2
+)
+
 // fOwnerEx is struct f_owner_ex.
 type fOwnerEx struct{ Type, PID int32 }
 
@@ -261,12 +268,12 @@ func fcntlOwner(t *task, d *vfs.Description, cmd int32, a arguments) (uintptr, e
 			return 0, unix.EINVAL
 		}
 		if id < 0 {
-			return 0, setOwner(t, d, unix.F_OWNER_PGRP, -id)
+			return 0, setOwner(t, d, fOwnerPGRP, -id)
 		}
-		return 0, setOwner(t, d, unix.F_OWNER_PID, id)
+		return 0, setOwner(t, d, fOwnerPID, id)
 	case unix.F_GETOWN:
 		kind, id, _ := d.Owner()
-		if kind == unix.F_OWNER_PGRP {
+		if kind == fOwnerPGRP {
 			id = -id
 		}
 		return uintptr(id), nil
@@ -297,15 +304,15 @@ func setOwner(t *task, d *vfs.Description, kind, id int32) error {
 	}
 	var owner any
 	switch kind {
-	case unix.F_OWNER_TID:
+	case fOwnerTID:
 		if o := t.PIDNS().TaskWithID(id); o != nil {
 			owner = o
 		}
-	case unix.F_OWNER_PID:
+	case fOwnerPID:
 		if o := t.PIDNS().ThreadGroupWithID(id); o != nil {
 			owner = o
 		}
-	case unix.F_OWNER_PGRP:
+	case fOwnerPGRP:
 		if o := t.PIDNS().ProcessGroupWithID(id); o != nil {
 			owner = o
 		}

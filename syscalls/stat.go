@@ -18,6 +18,9 @@ var statCalls = []Call{
 	{Nr: unix.SYS_FSTATFS, Name: "fstatfs", Func: Fstatfs, Args: []Arg{FD, Ptr}},
 }
 
+// atStatxSyncType is AT_STATX_SYNC_TYPE (statx(2)).
+const atStatxSyncType = unix.AT_STATX_FORCE_SYNC | unix.AT_STATX_DONT_SYNC
+
 // mapOwner turns kernel IDs into those of t's user namespace.
 func mapOwner(t *task, st *unix.Statx_t) {
 	ns := t.UserNS()
@@ -52,7 +55,7 @@ func Lstat(t *task, a arguments) (uintptr, error) {
 // Newfstatat is fstatat(2).
 func Newfstatat(t *task, a arguments) (uintptr, error) {
 	flags := a[3].Int()
-	if flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH|unix.AT_NO_AUTOMOUNT|unix.AT_STATX_SYNC_TYPE) != 0 {
+	if flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH|unix.AT_NO_AUTOMOUNT|atStatxSyncType) != 0 {
 		return 0, unix.EINVAL
 	}
 	return statAt(t, a[0].Int(), addr(a[1].Pointer()), addr(a[2].Pointer()), walkFlags(flags))
@@ -106,8 +109,8 @@ func fstat(t *task, fd int32, out addr) (uintptr, error) {
 // Statx is statx(2).
 func Statx(t *task, a arguments) (uintptr, error) {
 	flags, mask := a[2].Int(), a[3].Uint()
-	const known = unix.AT_SYMLINK_NOFOLLOW | unix.AT_EMPTY_PATH | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_SYNC_TYPE
-	if flags&^known != 0 || flags&unix.AT_STATX_SYNC_TYPE == unix.AT_STATX_SYNC_TYPE || mask&unix.STATX__RESERVED != 0 {
+	const known = unix.AT_SYMLINK_NOFOLLOW | unix.AT_EMPTY_PATH | unix.AT_NO_AUTOMOUNT | atStatxSyncType
+	if flags&^known != 0 || flags&atStatxSyncType == atStatxSyncType || mask&unix.STATX__RESERVED != 0 {
 		return 0, unix.EINVAL
 	}
 	out := addr(a[4].Pointer())
