@@ -1,8 +1,6 @@
 package inet
 
 import (
-	"io"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,54 +13,6 @@ import (
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 )
-
-// carrier moves bytes between an endpoint and application memory. It is
-// pooled: it would escape to the heap for every read and write otherwise.
-type carrier struct {
-	seq     usermem.Seq
-	discard bool // what is received is thrown away (MSG_TRUNC of TCP)
-}
-
-var carriers = sync.Pool{New: func() any { return new(carrier) }}
-
-func newCarrier(seq usermem.Seq) *carrier {
-	k := carriers.Get().(*carrier)
-	k.seq = seq
-	return k
-}
-
-func (k *carrier) free() {
-	*k = carrier{}
-	carriers.Put(k)
-}
-
-// Write puts received bytes into application memory: tcpip reads into it.
-func (k *carrier) Write(p []byte) (int, error) {
-	room := k.seq.Len()
-	n := min(len(p), room)
-	var err error
-	if n > 0 && !k.discard {
-		n, err = k.seq.CopyOut(p[:n])
-	}
-	k.seq = k.seq.Drop(n)
-	if err == nil && n < len(p) {
-		err = io.ErrShortWrite
-	}
-	return n, err
-}
-
-// Read takes bytes to send out of application memory: tcpip writes from it.
-func (k *carrier) Read(p []byte) (int, error) {
-	n, err := k.seq.CopyIn(p)
-	k.seq = k.seq.Drop(n)
-	if err == nil && n < len(p) && k.seq.Len() == 0 {
-		err = io.EOF
-	}
-	return n, err
-}
-
-// Len is what is left to send.
-func (k *carrier) Len() int { return k.seq.Len() }
 
 // Read is recv without flags.
 func (s *Socket) Read(c vfs.Caller, _ *vfs.Description, dst usermem.Seq, _ int64) (int64, error) {
@@ -106,9 +56,9 @@ func (s *Socket) Send(c vfs.Caller, src usermem.Seq, m *socket.SendArgs) (int64,
 }
 
 func (s *Socket) send(c vfs.Caller, src usermem.Seq, flags int, opts tcpip.WriteOptions) (int64, error) {
-	k := newCarrier(src)
+	k := socket.NewCarrier(src)
 	n, terr := s.ep.Write(k, opts)
-	k.free()
+	k.Free()
 	if terr == nil {
 		return n, nil
 	}
@@ -180,10 +130,10 @@ func (s *Socket) Recv(c vfs.Caller, dst usermem.Seq, flags int, r *socket.Receiv
 }
 
 func (s *Socket) recv(dst usermem.Seq, flags int, opts tcpip.ReadOptions) (int64, tcpip.ReadResult, error) {
-	k := newCarrier(dst)
-	k.discard = flags&unix.MSG_TRUNC != 0 && s.stream()
+	k := socket.NewCarrier(dst)
+	k.Discard = flags&unix.MSG_TRUNC != 0 && s.stream()
 	res, terr := s.ep.Read(k, opts)
-	k.free()
+	k.Free()
 	switch terr.(type) {
 	case nil:
 	case *tcpip.ErrWouldBlock:
