@@ -3,7 +3,6 @@ package syscalls
 import (
 	"golang.org/x/sys/unix"
 
-	"ringfort/sentry/fs/registry"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 )
@@ -88,14 +87,14 @@ func mount(t *task, source string, target vfs.Path, typ string, flags uint64, da
 	if typ == "" {
 		return unix.EINVAL
 	}
-	ft, err := registry.Get(typ)
-	if err != nil {
-		return err
+	ft := vfs.LookupFS(typ)
+	if ft == nil {
+		return unix.ENODEV
 	}
-	if !ft.UserNS && !t.Creds().HasRootCap(unix.CAP_SYS_ADMIN) {
+	if !ft.UserMount && !t.Creds().HasRootCap(unix.CAP_SYS_ADMIN) {
 		return unix.EPERM
 	}
-	sb, err := ft.Make(t, source, data)
+	sb, err := ft.New(t, vfs.MountSource{Source: source, Data: data})
 	if err != nil {
 		return errnoOf(err)
 	}

@@ -18,11 +18,13 @@ const Magic = unix.TMPFS_MAGIC
 // Options are the mount options of tmpfs (tmpfs(5)). The zero value is a world-writable sticky directory without
 // limits.
 type Options struct {
-	Mode   uint32 // of the root; 0 is 01777
-	UID    auth.KUID
-	GID    auth.KGID
-	Size   uint64 // most bytes; 0 is no limit
-	Inodes uint64 // most inodes; 0 is no limit
+	Mode uint32 // of the root; 0 is 01777
+	UID  auth.KUID
+	GID  auth.KGID
+	Size uint64 // most bytes; 0 is no limit
+	// Percent is Size as a part of the memory the sandbox may use, if that is limited.
+	Percent uint64
+	Inodes  uint64 // most inodes; 0 is no limit
 	// Type is what /proc/mounts calls it; "" is tmpfs.
 	Type string
 	// Source is the device field of /proc/mounts.
@@ -41,6 +43,9 @@ type fileSystem struct {
 
 // New returns a tmpfs with its pages in mem.
 func New(mem *pgalloc.File, o Options) *vfs.Superblock {
+	if o.Percent > 0 {
+		o.Size = uint64(mem.Limit()) / 100 * o.Percent
+	}
 	fs := newFS(mem, o)
 	mode := o.Mode
 	if mode == 0 {
@@ -86,9 +91,10 @@ func (o *Options) String() string {
 	return strings.Join(s, ",")
 }
 
-// ParseOptions reads the data argument of mount(2); total is the memory there is, for sizes in per cent.
-func ParseOptions(data string, total uint64) (Options, error) {
+// ParseOptions reads the data argument of mount(2) as c gives it: IDs are those of its user namespace.
+func ParseOptions(c vfs.Caller, data string) (Options, error) {
 	var o Options
+	ns := c.Creds().UserNS
 	for _, kv := range strings.Split(data, ",") {
 		k, v, _ := strings.Cut(kv, "=")
 		var err error
@@ -96,9 +102,7 @@ func ParseOptions(data string, total uint64) (Options, error) {
 		case "":
 		case "size":
 			if pct, ok := strings.CutSuffix(v, "%"); ok {
-				var n uint64
-				n, err = strconv.ParseUint(pct, 10, 32)
-				o.Size = total / 100 * n
+				o.Percent, err = strconv.ParseUint(pct, 10, 16)
 			} else {
 				o.Size, err = parseSize(v)
 			}
@@ -114,11 +118,17 @@ func ParseOptions(data string, total uint64) (Options, error) {
 		case "uid":
 			var n uint64
 			n, err = strconv.ParseUint(v, 10, 32)
-			o.UID = auth.KUID(n)
+			var ok bool
+			if o.UID, ok = ns.KUID(uint32(n)); !ok {
+				err = unix.EINVAL
+			}
 		case "gid":
 			var n uint64
 			n, err = strconv.ParseUint(v, 10, 32)
-			o.GID = auth.KGID(n)
+			var ok bool
+			if o.GID, ok = ns.KGID(uint32(n)); !ok {
+				err = unix.EINVAL
+			}
 		case "huge", "mpol", "inode32", "inode64", "noswap":
 			// They choose where pages come from, which here is settled.
 		default:
