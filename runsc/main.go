@@ -12,11 +12,12 @@ import (
 	"os"
 
 	"ringfort/netstack"
+	"ringfort/runsc/boot"
 	"ringfort/runsc/cli"
 )
 
 func main() {
-	os.Exit(cli.Main(&cli.Deps{Scrape: scrape}))
+	os.Exit(cli.Main(&cli.Deps{Scrape: scrape, NewSandbox: boot.NewSandbox}))
 }
 
 // scrape is netstack.Scrape with the configuration in the form in which it travels.

@@ -1,6 +1,8 @@
 package syscalls
 
 import (
+	"strconv"
+
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/kernel"
@@ -182,7 +184,7 @@ func exec(t *task, dirfd int32, pathAddr, argvAddr, envAddr addr, flags uint32) 
 
 // devFD is the name execveat(2) gives a program opened by descriptor.
 func devFD(fd int32, name string) string {
-	s := "/dev/fd/" + itoa(int(fd))
+	s := "/dev/fd/" + strconv.Itoa(int(fd))
 	if name != "" {
 		s += "/" + name
 	}

@@ -31,7 +31,7 @@ var timeCalls = []Call{
 	{Nr: unix.SYS_TIMER_DELETE, Name: "timer_delete", Func: TimerDelete, Args: []Arg{Int}},
 }
 
-const second = 1e9
+const second = int64(1e9)
 
 // copyInDuration reads a timespec that must be valid (EINVAL), in nanoseconds.
 func copyInDuration(t *task, p addr) (int64, error) {
@@ -225,7 +225,7 @@ func Time(t *task, a arguments) (uintptr, error) {
 }
 
 // tick is the length of a clock tick in nanoseconds (USER_HZ is 100).
-const tick = 1e7
+const tick = int64(1e7)
 
 // Times is times(2).
 func Times(t *task, a arguments) (uintptr, error) {

@@ -74,6 +74,9 @@ func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
 	if newSandbox == nil {
 		return nil, errors.New("this build has no kernel")
 	}
+	if err := openMemory(); err != nil {
+		return nil, err
+	}
 	if err := lockIn(); err != nil {
 		return nil, err
 	}

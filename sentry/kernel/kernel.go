@@ -240,3 +240,17 @@ func (k *Kernel) waitWhilePaused() {
 	}
 	k.pauseMu.Unlock()
 }
+
+// Load loads a program for CreateProcess.
+func (k *Kernel) Load(t *Task, args *LoadArgs) (*Image, error) { return k.loader.Load(t, args) }
+
+// Missing returns the names of system calls that were asked for and are not
+// implemented.
+func (k *Kernel) Missing() (names []string) {
+	for nr := range k.missing {
+		if k.missing[nr].Load() {
+			names = append(names, k.names(uintptr(nr)))
+		}
+	}
+	return names
+}

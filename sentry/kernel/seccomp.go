@@ -12,7 +12,9 @@ import (
 // SeccompFilter is a seccomp filter program (seccomp(2)).
 type SeccompFilter struct {
 	Program bpf.Program
-	Log     bool
+	// Match, if not nil, is used instead of Program: the filter of a container's
+	// specification. It returns a SECCOMP_RET_* value.
+	Match func(nr uintptr, args arch.SyscallArguments) uint32
 }
 
 // seccompState is a task's filters, newest first. It never changes; a new
@@ -151,16 +153,24 @@ func (s *seccompState) run(nr uintptr, rip uint64, args arch.SyscallArguments) u
 	}
 	verdict := uint32(actAllow)
 	for _, f := range s.filters {
-		v, err := bpf.Exec[bpf.NativeEndian](f.Program, bpf.Input(data[:]))
-		if err != nil {
-			v = actKillThread
-		}
+		v := f.verdict(nr, args, data[:])
 		// Actions are ordered as signed numbers (seccomp(2), SECCOMP_RET_*).
 		if int32(v&actMask) < int32(verdict&actMask) {
 			verdict = v
 		}
 	}
 	return verdict
+}
+
+func (f *SeccompFilter) verdict(nr uintptr, args arch.SyscallArguments, data []byte) uint32 {
+	if f.Match != nil {
+		return f.Match(nr, args)
+	}
+	v, err := bpf.Exec[bpf.NativeEndian](f.Program, bpf.Input(data))
+	if err != nil {
+		return actKillThread
+	}
+	return v
 }
 
 // checkSeccomp runs the filters on a system call; true means that the call is

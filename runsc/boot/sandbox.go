@@ -1,0 +1,272 @@
+package boot
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/netstack"
+	"ringfort/platform"
+	"ringfort/platform/ptrace"
+	"ringfort/runsc/control"
+	"ringfort/sentry/fs/memdev"
+	"ringfort/sentry/fs/pidfd"
+	"ringfort/sentry/fs/pipe"
+	"ringfort/sentry/kernel"
+	"ringfort/sentry/loader"
+	"ringfort/sentry/pgalloc"
+	"ringfort/sentry/socket/netns"
+	"ringfort/sentry/vfs"
+	"ringfort/syscalls"
+)
+
+// sandbox is the kernel and the containers in it. It implements control.Sandbox.
+//
+// mu protects the map; it is a leaf.
+type sandbox struct {
+	conf *Config
+	k    *kernel.Kernel
+	log  *slog.Logger
+
+	mu         sync.Mutex
+	containers map[string]*container
+	net        *netns.Namespace
+}
+
+// memoryFile is made before the process leaves /proc behind, through which a
+// read-only descriptor of it is opened.
+var memoryFile *pgalloc.File
+
+// openMemory makes the memory file.
+func openMemory() (err error) {
+	memoryFile, err = pgalloc.New()
+	return err
+}
+
+// NewSandbox builds the kernel of a sandbox. It is a NewSandboxFunc.
+func NewSandbox(conf *Config) (control.Sandbox, error) {
+	p, err := newPlatform(conf.Platform)
+	if err != nil {
+		return nil, err
+	}
+	log := slog.Default()
+	var trace kernel.Tracer
+	if conf.Strace {
+		trace = newStrace(log)
+	}
+	total := uint64(conf.HostMemory)
+	if conf.MemoryLimit > 0 && (total == 0 || uint64(conf.MemoryLimit) < total) {
+		total = uint64(conf.MemoryLimit)
+	}
+	ncpu := conf.NumCPU
+	if ncpu <= 0 {
+		ncpu = runtime.NumCPU()
+	}
+	k, err := kernel.New(kernel.Config{
+		Platform: p, Memory: memoryFile, Loader: newLoader(), Log: log, Syscalls: syscalls.Funcs(), Names: syscalls.Name,
+		Trace: trace, CPUs: ncpu, Hostname: "localhost", MemoryTotal: total,
+	})
+	if err != nil {
+		return nil, err
+	}
+	k.NewPIDFD = pidfd.New
+	vfs.OpenFIFO = pipe.OpenFIFO
+	memdev.Register()
+	registerFileSystems(k)
+	// Tasks spend their lives in blocking host calls that hold no processor; a few
+	// more let the others go on at once.
+	runtime.GOMAXPROCS(max(4, 2*runtime.NumCPU()))
+	return &sandbox{conf: conf, k: k, log: log, containers: map[string]*container{}}, nil
+}
+
+func newPlatform(name string) (platform.Platform, error) {
+	switch name {
+	case "ptrace", "":
+		return ptrace.New()
+	}
+	return nil, fmt.Errorf("platform %q is not available in this build: use ptrace", name)
+}
+
+// newLoader reads what the auxiliary vector says of the machine from our own.
+func newLoader() *loader.Loader {
+	l := &loader.Loader{MinSigStack: 2048}
+	const hwcap, hwcap2, minSigStack = 16, 26, 51
+	auxv, err := runtimeAuxv()
+	if err != nil {
+		return l // programs then ask the processor itself
+	}
+	l.HWCap, l.HWCap2 = auxv[hwcap], auxv[hwcap2]&^2 // bit 1: FSGSBASE, which the platform may not offer
+	if v := auxv[minSigStack]; v != 0 {
+		l.MinSigStack = v
+	}
+	return l
+}
+
+// network returns the sandbox's network namespace, made from the first
+// container's configuration.
+func (s *sandbox) network(a *control.CreateArgs) (*netns.Namespace, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.net != nil {
+		return s.net, nil
+	}
+	if len(a.Net) == 0 {
+		n, err := netns.New(s.k.RootUserNS())
+		s.net = n
+		return n, err
+	}
+	var cfg netstack.Config
+	if err := json.Unmarshal(a.Net, &cfg); err != nil {
+		return nil, fmt.Errorf("network configuration: %w", err)
+	}
+	stack, err := netstack.New(&cfg, a.NetFiles)
+	if err != nil {
+		return nil, fmt.Errorf("network: %w", err)
+	}
+	s.net = netns.FromStack(stack, s.k.RootUserNS())
+	return s.net, nil
+}
+
+// find returns a container by ID.
+func (s *sandbox) find(id string) (*container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.containers[id]
+	if c == nil {
+		return nil, &control.Error{Text: fmt.Sprintf("container %q does not exist in the sandbox", id), Kind: control.KindNotFound}
+	}
+	return c, nil
+}
+
+// Create implements control.Sandbox.
+func (s *sandbox) Create(a *control.CreateArgs) error {
+	s.mu.Lock()
+	_, exists := s.containers[a.ID]
+	s.mu.Unlock()
+	if exists {
+		return &control.Error{Text: fmt.Sprintf("container %q exists already", a.ID)}
+	}
+	c, err := newContainer(s, a)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.containers[a.ID] = c
+	s.mu.Unlock()
+	return nil
+}
+
+// Start implements control.Sandbox.
+func (s *sandbox) Start(id string) error {
+	c, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	return c.start()
+}
+
+// Exec implements control.Sandbox.
+func (s *sandbox) Exec(a *control.ExecArgs) (int32, error) {
+	c, err := s.find(a.ID)
+	if err != nil {
+		return 0, err
+	}
+	return c.exec(a)
+}
+
+// Wait implements control.Sandbox.
+func (s *sandbox) Wait(id string, pid int32) (control.WaitStatus, error) {
+	tg, err := s.process(id, pid)
+	if err != nil {
+		return 0, err
+	}
+	<-tg.Done()
+	status := control.WaitStatus(tg.Status().Word())
+	s.k.Reap(tg)
+	return status, nil
+}
+
+// process returns a process of a container; pid 0 is its first one.
+func (s *sandbox) process(id string, pid int32) (*kernel.ThreadGroup, error) {
+	c, err := s.find(id)
+	if err != nil {
+		return nil, err
+	}
+	if pid == 0 {
+		return c.init, nil
+	}
+	c.mu.Lock()
+	tg := c.execs[pid]
+	c.mu.Unlock()
+	if tg == nil {
+		tg = c.pidns.ThreadGroupWithID(pid)
+	}
+	if tg == nil {
+		return nil, &control.Error{Text: fmt.Sprintf("container %q has no process %d", id, pid), Kind: control.KindNotFound}
+	}
+	return tg, nil
+}
+
+// Signal implements control.Sandbox.
+func (s *sandbox) Signal(id string, pid, sig int32, mode control.SignalMode) error {
+	if sig < 0 || sig > kernel.SignalMax {
+		return fmt.Errorf("signal %d does not exist", sig)
+	}
+	tg, err := s.process(id, pid)
+	if err != nil {
+		return err
+	}
+	info := &kernel.SignalInfo{Signo: sig, Code: kernel.SIKernel}
+	switch mode {
+	case control.SignalAll:
+		s.k.KillAll(id, sig)
+		return nil
+	case control.SignalGroup:
+		if pg := tg.ProcessGroup(); pg != nil {
+			s.k.SignalGroup(pg, info)
+			return nil
+		}
+	}
+	if tg.Zombie() {
+		return &control.Error{Text: "process has already finished", Kind: control.KindNotRunning}
+	}
+	tg.SendSignal(info)
+	return nil
+}
+
+// Pause implements control.Sandbox.
+func (s *sandbox) Pause(id string) error {
+	if _, err := s.find(id); err != nil {
+		return err
+	}
+	s.k.Pause()
+	return nil
+}
+
+// Resume implements control.Sandbox.
+func (s *sandbox) Resume(id string) error {
+	if _, err := s.find(id); err != nil {
+		return err
+	}
+	s.k.Resume()
+	return nil
+}
+
+// Destroy implements control.Sandbox.
+func (s *sandbox) Destroy(id string) error {
+	c, err := s.find(id)
+	if err != nil {
+		return nil // done before
+	}
+	s.k.Resume()
+	s.k.KillAll(id, int32(unix.SIGKILL))
+	c.release()
+	s.mu.Lock()
+	delete(s.containers, id)
+	s.mu.Unlock()
+	return nil
+}
