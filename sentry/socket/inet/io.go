@@ -87,6 +87,9 @@ func (s *Socket) send(c vfs.Caller, src usermem.Seq, flags int, opts tcpip.Write
 	case *tcpip.ErrBadBuffer:
 		return 0, unix.EFAULT
 	}
+	if s.stream() && s.broken.Swap(true) {
+		return 0, s.brokenPipe(c, flags)
+	}
 	return 0, netstack.Errno(terr)
 }
 
@@ -148,13 +151,15 @@ func (s *Socket) recv(dst usermem.Seq, flags int, opts tcpip.ReadOptions) (int64
 			return 0, res, nil // a datagram was received into nothing
 		}
 		return 0, res, unix.EFAULT
-	case *tcpip.ErrInvalidEndpointState:
-		return 0, res, unix.ENOTCONN
-	default:
+	case *tcpip.ErrInvalidEndpointState, *tcpip.ErrNotConnected:
 		if s.started.Load() && s.Connected() == unix.EAGAIN {
 			return 0, res, unix.EAGAIN
 		}
-		s.broken.Store(true)
+		return 0, res, unix.ENOTCONN
+	default:
+		if s.stream() && s.broken.Swap(true) {
+			return 0, res, nil // the error was reported: what is left is the end
+		}
 		return 0, res, netstack.Errno(terr)
 	}
 	if s.stream() && res.Count > 0 && flags&unix.MSG_PEEK == 0 {

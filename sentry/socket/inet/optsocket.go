@@ -184,10 +184,9 @@ func (s *Socket) takeError() unix.Errno {
 		s.started.Store(false)
 	}
 	terr := s.ep.LastError()
-	if terr == nil {
+	if terr == nil || s.stream() && s.broken.Swap(true) {
 		return 0
 	}
-	s.broken.Store(true)
 	return netstack.Errno(terr)
 }
 

@@ -36,7 +36,8 @@ type Socket struct {
 	ended atomic.Uint32
 	// started: Connect returned EINPROGRESS and the outcome is not reported yet.
 	started atomic.Bool
-	// broken: the connection's error was reported; poll no longer says error.
+	// broken: the error that ended the connection was reported. Linux reports
+	// it once; tcpip remembers it.
 	broken atomic.Bool
 
 	stampRecv atomic.Int32 // SO_TIMESTAMP or SO_TIMESTAMPNS, 0 for none
@@ -306,8 +307,7 @@ func (s *Socket) Connected() error {
 		return unix.EAGAIN
 	}
 	s.started.Store(false)
-	if terr := s.ep.LastError(); terr != nil {
-		s.broken.Store(true)
+	if terr := s.ep.LastError(); terr != nil && !s.broken.Swap(true) {
 		return netstack.Errno(terr)
 	}
 	if tcp.EndpointState(s.ep.State()) == tcp.StateError {
