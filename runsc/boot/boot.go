@@ -34,6 +34,7 @@ func Main(newSandbox NewSandboxFunc) {
 		fmt.Fprintln(os.Stderr, "sentry: configuration:", err)
 		os.Exit(seccompfilters.CrashStatus)
 	}
+	time.Local = time.UTC // the log's first line must not look for a zone file
 	setLog(&conf)
 	sandbox, err := build(&conf, newSandbox)
 	if err != nil {
