@@ -1,0 +1,50 @@
+# Ringfort. The two commands a newcomer needs are `make run` and `make test`.
+export CGO_ENABLED = 0
+GO ?= go
+BIN := bin/runsc
+
+.PHONY: all run test unit e2e vet docs bench clean deps-run deps-test
+
+all: $(BIN)
+
+$(BIN): FORCE
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./runsc
+
+FORCE:
+
+# run shows the main job: a shell behind the Sentry, and the kernel it sees.
+run: deps-run $(BIN)
+	@echo '--- a shell command behind the Sentry:'
+	@mkdir -p bin/run/rootfs && cp /bin/busybox bin/run/rootfs/busybox
+	@cp test/run.json bin/run/config.json
+	@cd bin/run && ../runsc run ringfort-demo-$$$$
+
+# test runs everything: vet, unit tests, and the tests of the real binary.
+test: deps-test vet unit e2e
+
+vet:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+
+unit:
+	$(GO) test -timeout 10m $$($(GO) list ./... | grep -v '^ringfort/test/')
+
+e2e: $(BIN)
+	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count=1 -p 1 ./test/...
+
+bench: $(BIN)
+	RUNSC=$(CURDIR)/$(BIN) $(GO) run ./test/bench $(BENCHFLAGS)
+
+# docs writes the pages that are generated from the code.
+docs: $(BIN)
+	$(BIN) syscalls --format markdown > docs/compatibility.md
+
+deps-run:
+	@test/install.sh run
+
+deps-test:
+	@test/install.sh test
+
+clean:
+	rm -rf bin
