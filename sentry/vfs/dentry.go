@@ -235,7 +235,7 @@ func (sb *Superblock) evict(target int) {
 		switch {
 		case !d.hashed.Load():
 			excess--
-		case excess > 0 && d.refs.Load() == 0 && d.mounts.Load() == 0 && !d.used.Swap(false):
+		case excess > 0 && d.refs.Load() == 0 && d.mounts.Load() == 0 && !d.bound() && !d.used.Swap(false):
 			victims = append(victims, d)
 			excess--
 		default:
@@ -272,6 +272,9 @@ func (sb *Superblock) evict(target int) {
 		}
 	}
 }
+
+// bound reports whether something lives on the inode that would be lost with it: a socket's endpoint.
+func (d *Dentry) bound() bool { return d.inode != nil && d.inode.Base().endpoint.Load() != nil }
 
 // Shrink drops half of the unused dentries, for a file system short of what they hold.
 func (sb *Superblock) Shrink() {

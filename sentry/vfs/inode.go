@@ -68,6 +68,11 @@ type (
 		// Follow returns the place with a reference for the caller.
 		Follow(c Caller) (Path, error)
 	}
+	// Lister is a directory that can be listed without being opened: a layer of an overlay.
+	Lister interface {
+		// Entries returns all entries but the dots; their Next is of no meaning.
+		Entries(c Caller) ([]Dirent, error)
+	}
 	// TmpfileMaker is a directory that O_TMPFILE works on.
 	TmpfileMaker interface {
 		// Tmpfile makes a regular file without a name.

@@ -101,10 +101,10 @@ func (e *EventFD) Poll(mask wait.Events) wait.Events {
 	defer e.mu.Unlock()
 	var ev wait.Events
 	if e.count > 0 {
-		ev |= wait.Readable
+		ev |= wait.In
 	}
 	if e.count < maxCount {
-		ev |= wait.Writable
+		ev |= wait.Out
 	}
 	return ev & mask
 }

@@ -38,6 +38,9 @@ type Node struct {
 	made  int64
 }
 
+// InitNode prepares the inode of a package of its own: its type and permissions are mode.
+func (t *Tree) InitNode(n *Node, c vfs.Caller, mode uint32) { t.init(n, c, mode) }
+
 func (t *Tree) init(n *Node, c vfs.Caller, mode uint32) {
 	n.Init(&t.SB, t.NextIno(), mode, 0, 0)
 	n.made = vfs.Now(c)

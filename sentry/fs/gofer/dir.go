@@ -317,6 +317,22 @@ func (in *inode) remember(all []Entry) {
 	in.mu.Unlock()
 }
 
+// Entries returns all entries.
+func (in *inode) Entries(vfs.Caller) ([]vfs.Dirent, error) {
+	l, err := in.list()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]vfs.Dirent, len(l))
+	in.fs.mu.Lock()
+	defer in.fs.mu.Unlock()
+	for i := range l {
+		a := &l[i].Attr
+		out[i] = vfs.Dirent{Name: l[i].Name, Ino: in.fs.ino(inoKey{a.Dev, a.Ino}), Type: vfs.DirentType(a.Mode)}
+	}
+	return out, nil
+}
+
 // dirFile is an open directory. It lists what was there when it was opened or rewound.
 type dirFile struct {
 	vfs.FileBase

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer"
+	"ringfort/sentry/fs/overlay"
 	"ringfort/sentry/fs/tmpfs"
 	"ringfort/sentry/pgalloc"
 	"ringfort/sentry/usermem"
@@ -64,6 +65,9 @@ func newMemory(t testing.TB) *pgalloc.File {
 func eachFS(t *testing.T, f func(t *testing.T, c *vfstest.Caller)) {
 	t.Run("tmpfs", func(t *testing.T) { f(t, vfstest.New(tmpfs.New(newMemory(t), tmpfs.Options{Mode: 0755}))) })
 	t.Run("exclusive", func(t *testing.T) { f(t, vfstest.New(newFS(t, t.TempDir(), Options{}))) })
+	t.Run("overlay", func(t *testing.T) {
+		f(t, vfstest.New(overlay.New(newMemory(t), newFS(t, t.TempDir(), Options{}))))
+	})
 	t.Run("shared", func(t *testing.T) { f(t, vfstest.New(newFS(t, t.TempDir(), Options{Shared: true}))) })
 }
 
@@ -548,4 +552,55 @@ func TestEviction(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestOverlayKeepsLower(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"d/sub", "gone/x", "e"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"d/f", "d/g", "d/sub/h", "top"} {
+		if err := os.WriteFile(filepath.Join(dir, f), []byte(f), 0644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := vfstest.New(overlay.New(newMemory(t), newFS(t, dir, Options{})))
+	st, _ := statName(c, "/d/f")
+	check(t, "write over", c.Write("/d/f", "new"), nil)
+	if s, err := c.Read("/d/f"); s != "new" || err != nil {
+		t.Errorf("%q %v", s, err)
+	}
+	if after, _ := statName(c, "/d/f"); after.Ino != st.Ino {
+		t.Errorf("copying up changed the inode number: %d %d", st.Ino, after.Ino)
+	}
+	check(t, "unlink", vfs.Unlink(c, vfs.Path{}, "/d/g", false), nil)
+	_, err := c.Read("/d/g")
+	check(t, "unlinked", err, unix.ENOENT)
+	check(t, "make anew", c.Write("/d/g", "anew"), nil)
+	check(t, "rename a file", vfs.Rename(c, vfs.Path{}, "/top", vfs.Path{}, "/d/sub/top", 0), nil)
+	check(t, "rename a lower directory", vfs.Rename(c, vfs.Path{}, "/e", vfs.Path{}, "/e2", 0), unix.EXDEV)
+	check(t, "rmdir full", vfs.Unlink(c, vfs.Path{}, "/gone", true), unix.ENOTEMPTY)
+	check(t, "rmdir", vfs.Unlink(c, vfs.Path{}, "/gone/x", true), nil)
+	check(t, "rmdir", vfs.Unlink(c, vfs.Path{}, "/gone", true), nil)
+	check(t, "mkdir again", c.Mkdir("/gone", 0755), nil)
+	for name, want := range map[string]string{"/": "[d e gone]", "/d": "[f g sub]", "/d/sub": "[h top]", "/gone": "[]"} {
+		l, err := c.List(name)
+		slices.Sort(l)
+		if fmt.Sprint(l) != want || err != nil {
+			t.Errorf("list %s: %v %v, want %s", name, l, err, want)
+		}
+	}
+	if s, err := c.Read("/d/sub/top"); s != "top" || err != nil {
+		t.Errorf("%q %v", s, err)
+	}
+	for _, f := range []string{"d/f", "d/g", "d/sub/h", "top"} {
+		if b, err := os.ReadFile(filepath.Join(dir, f)); string(b) != f || err != nil {
+			t.Errorf("the lower layer changed: %s: %q %v", f, b, err)
+		}
+	}
+	if l, _ := os.ReadDir(filepath.Join(dir, "d")); len(l) != 3 {
+		t.Errorf("the lower layer has %v", l)
+	}
 }

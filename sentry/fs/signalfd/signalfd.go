@@ -131,7 +131,7 @@ func (f *SignalFD) Queue() *wait.Queue { return &f.none }
 func (f *SignalFD) PollAs(c vfs.Caller, mask wait.Events) wait.Events {
 	t, ok := c.(*kernel.Task)
 	if ok && t.PendingSignals()&kernel.SignalSet(f.mask.Load()) != 0 {
-		return wait.Readable & mask
+		return wait.In & mask
 	}
 	return 0
 }

@@ -130,7 +130,7 @@ func (f *TimerFD) Poll(mask wait.Events) wait.Events {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ticks > 0 || f.when != ktime.Never && f.clock.Now() >= f.when {
-		return wait.Readable & mask
+		return wait.In & mask
 	}
 	return 0
 }

@@ -380,6 +380,19 @@ func (in *inode) RemoveXattr(c vfs.Caller, name string) error {
 	return nil
 }
 
+// Entries returns all entries.
+func (in *inode) Entries(vfs.Caller) ([]vfs.Dirent, error) {
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	list := make([]vfs.Dirent, 0, len(in.children))
+	for _, e := range in.order {
+		if e.in != nil {
+			list = append(list, vfs.Dirent{Name: e.name, Ino: e.in.Ino(), Type: vfs.DirentType(e.in.Mode())})
+		}
+	}
+	return list, nil
+}
+
 // dirFile is an open directory.
 type dirFile struct {
 	vfs.FileBase
