@@ -14,6 +14,7 @@ import (
 	"ringfort/runsc/control"
 	"ringfort/runsc/spec"
 	"ringfort/sentry/auth"
+	"ringfort/sentry/fs/devpts"
 	"ringfort/sentry/fs/host"
 	"ringfort/sentry/kernel"
 	"ringfort/sentry/limits"
@@ -37,11 +38,13 @@ type container struct {
 	started bool
 	gone    bool
 	execs   map[int32]*kernel.ThreadGroup
+	// consoles are the terminals of processes that runsc started.
+	consoles map[*kernel.ThreadGroup]*devpts.Console
 }
 
 // newContainer mounts the container's files and loads its program.
 func newContainer(s *sandbox, a *control.CreateArgs) (*container, error) {
-	c := &container{s: s, id: a.ID, spec: a.Spec, pidns: s.k.RootPIDNS(), execs: map[int32]*kernel.ThreadGroup{}}
+	c := &container{s: s, id: a.ID, spec: a.Spec, pidns: s.k.RootPIDNS(), execs: map[int32]*kernel.ThreadGroup{}, consoles: map[*kernel.ThreadGroup]*devpts.Console{}}
 	if err := c.mountAll(a); err != nil {
 		return nil, err
 	}
@@ -118,7 +121,8 @@ func (c *container) load(p *specs.Process, stdio [3]*os.File, console *os.File, 
 		return nil, err
 	}
 	fds := vfs.NewFDTable()
-	if err := c.openStdio(fds, p, stdio, console, preserved); err != nil {
+	con, err := c.openStdio(fds, p, stdio, console, preserved)
+	if err != nil {
 		fds.DecRef(c.caller())
 		return nil, err
 	}
@@ -142,6 +146,12 @@ func (c *container) load(p *specs.Process, stdio [3]*os.File, console *os.File, 
 	tg, err := c.s.k.CreateProcess(args, func(t *kernel.Task) (*kernel.Image, error) { return c.image(t, p) })
 	if err != nil {
 		return nil, err
+	}
+	if con != nil {
+		con.Control(tg)
+		c.mu.Lock()
+		c.consoles[tg] = con
+		c.mu.Unlock()
 	}
 	if p.OOMScoreAdj != nil {
 		tg.SetOOMScoreAdj(int32(*p.OOMScoreAdj))
@@ -207,18 +217,21 @@ func envPath(env []string) string {
 	return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
-// openStdio puts the inherited descriptors into the table.
-func (c *container) openStdio(fds *vfs.FDTable, p *specs.Process, stdio [3]*os.File, console *os.File, preserved []*os.File) error {
+// openStdio puts the inherited descriptors into the table. With a terminal it
+// returns the console.
+func (c *container) openStdio(fds *vfs.FDTable, p *specs.Process, stdio [3]*os.File, console *os.File, preserved []*os.File) (*devpts.Console, error) {
 	k := c.caller()
+	var con *devpts.Console
 	if p.Terminal {
-		d, err := c.openConsole(k, console, p)
-		if err != nil {
-			return err
+		var d *vfs.Description
+		var err error
+		if con, d, err = c.openConsole(k, console, p); err != nil {
+			return nil, err
 		}
 		defer d.DecRef(k)
 		for fd := range int32(3) {
-			if err := fds.InstallAt(k, d, fd, false, 1<<20); err != nil {
-				return err
+			if err := fds.InstallAt(k, d, fd, false, maxFD); err != nil {
+				return nil, err
 			}
 		}
 	} else {
@@ -227,17 +240,20 @@ func (c *container) openStdio(fds *vfs.FDTable, p *specs.Process, stdio [3]*os.F
 				continue
 			}
 			if err := installHost(k, fds, f, int32(fd)); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	for i, f := range preserved {
 		if err := installHost(k, fds, f, int32(3+i)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return con, nil
 }
+
+// maxFD bounds the descriptors a process starts with.
+const maxFD = 1 << 20
 
 func installHost(k *kernel.Caller, fds *vfs.FDTable, f *os.File, fd int32) error {
 	d, err := host.New(f)
@@ -245,7 +261,7 @@ func installHost(k *kernel.Caller, fds *vfs.FDTable, f *os.File, fd int32) error
 		return fmt.Errorf("standard descriptor %d: %w", fd, err)
 	}
 	defer d.DecRef(k)
-	return fds.InstallAt(k, d, fd, false, 1<<20)
+	return fds.InstallAt(k, d, fd, false, maxFD)
 }
 
 // processFS returns root, working directory and umask of a process.

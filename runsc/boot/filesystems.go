@@ -3,6 +3,7 @@ package boot
 import (
 	"golang.org/x/sys/unix"
 
+	"ringfort/sentry/fs/devpts"
 	"ringfort/sentry/fs/tmpfs"
 	"ringfort/sentry/kernel"
 	"ringfort/sentry/vfs"
@@ -10,6 +11,7 @@ import (
 
 // registerFileSystems makes the file systems known that mount(2) and a spec name.
 func registerFileSystems(k *kernel.Kernel) {
+	devpts.Register(k)
 	newTmpfs := func(c vfs.Caller, s vfs.MountSource) (*vfs.Superblock, error) {
 		o, err := tmpfs.ParseOptions(c, s.Data)
 		if err != nil {

@@ -185,6 +185,11 @@ func (s *sandbox) Wait(id string, pid int32) (control.WaitStatus, error) {
 		return 0, err
 	}
 	<-tg.Done()
+	if c, err := s.find(id); err == nil {
+		if con := c.consoleOf(tg); con != nil {
+			con.Drain(drainTime)
+		}
+	}
 	status := control.WaitStatus(tg.Status().Word())
 	s.k.Reap(tg)
 	return status, nil

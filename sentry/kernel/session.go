@@ -202,3 +202,10 @@ func (k *Kernel) SetForeground(s *Session, pg *ProcessGroup) bool {
 	s.foreground = pg
 	return true
 }
+
+// SessionLeader returns the leader of s, nil once it has exited.
+func (k *Kernel) SessionLeader(s *Session) *ThreadGroup {
+	k.tree.RLock()
+	defer k.tree.RUnlock()
+	return s.leader
+}
