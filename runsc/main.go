@@ -14,10 +14,20 @@ import (
 	"ringfort/netstack"
 	"ringfort/runsc/boot"
 	"ringfort/runsc/cli"
+	"ringfort/syscalls"
 )
 
 func main() {
-	os.Exit(cli.Main(&cli.Deps{Scrape: scrape, NewSandbox: boot.NewSandbox}))
+	os.Exit(cli.Main(&cli.Deps{Scrape: scrape, NewSandbox: boot.NewSandbox, Syscalls: table}))
+}
+
+// table is the table of system calls as the command line prints it.
+func table() []cli.Syscall {
+	var rows []cli.Syscall
+	for _, c := range syscalls.Table() {
+		rows = append(rows, cli.Syscall{Number: int(c.Nr), Name: c.Name, Support: c.Level.String(), Note: c.Note})
+	}
+	return rows
 }
 
 // scrape is netstack.Scrape with the configuration in the form in which it travels.

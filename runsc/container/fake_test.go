@@ -52,7 +52,7 @@ type fakeSandbox struct {
 
 type fakeProcess struct {
 	args   []string
-	mounts []control.MountConn
+	create *control.CreateArgs // of init
 	stdio  [3]*os.File
 	tty    *os.File
 	ended  chan struct{}
@@ -90,8 +90,14 @@ func (p *fakeProcess) run() {
 		}
 		p.end(0)
 	case "files":
-		if err := fileWork(&p.mounts[0]); err != nil {
+		if err := fileWork(&p.create.Mounts[0]); err != nil {
 			fmt.Fprintln(out, err)
+		}
+		p.end(0)
+	case "network":
+		if err := greet(p.create); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			p.end(1 << 8)
 		}
 		p.end(0)
 	case "open":
@@ -118,7 +124,7 @@ func (s *fakeSandbox) Create(a *control.CreateArgs) error {
 	if err != nil {
 		return err
 	}
-	p.mounts = a.Mounts
+	p.create = a
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.procs[0], s.procs[1], s.next = p, p, 2
