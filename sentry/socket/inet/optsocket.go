@@ -132,7 +132,7 @@ func (s *Socket) getSocketOption(c vfs.Caller, name int) ([]byte, error) {
 	case unix.SO_RCVBUF:
 		return socket.Int32(int(so.GetReceiveBufferSize())), nil
 	case unix.SO_RCVLOWAT:
-		return socket.Int32(int(max(so.GetRcvlowat(), 1))), nil
+		return s.recall(unix.SOL_SOCKET, name, 1), nil
 	case unix.SO_SNDLOWAT:
 		return socket.Int32(1), nil
 	case unix.SO_MARK:
@@ -230,7 +230,8 @@ func (s *Socket) setSocketOption(c vfs.Caller, name int, value []byte) error {
 		if v < 0 {
 			v = 1<<31 - 1
 		}
-		return result(so.SetRcvlowat(max(v, 1)))
+		// tcpip wakes a reader for every byte; a low-water mark is a hint.
+		s.keep(unix.SOL_SOCKET, name, socket.Int32(int(max(v, 1))))
 	case unix.SO_MARK:
 		if !c.Creds().HasCapIn(unix.CAP_NET_ADMIN, s.ns.UserNS) {
 			return unix.EPERM

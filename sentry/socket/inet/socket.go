@@ -39,6 +39,9 @@ type Socket struct {
 	// broken: the error that ended the connection was reported. Linux reports
 	// it once; tcpip remembers it.
 	broken atomic.Bool
+	// failed: a connect ended with an error and said so; the socket is as if
+	// it had never been tried.
+	failed atomic.Bool
 
 	stampRecv atomic.Int32 // SO_TIMESTAMP or SO_TIMESTAMPNS, 0 for none
 	tcpInq    atomic.Bool  // TCP_INQ
@@ -217,6 +220,9 @@ func (s *Socket) pollTCP(mask wait.Events) wait.Events {
 	case tcp.StateClose, tcp.StateTimeWait:
 		return over
 	case tcp.StateError:
+		if s.failed.Load() {
+			return wait.Writable | wait.HUp
+		}
 		if s.broken.Load() {
 			return over
 		}
@@ -266,6 +272,9 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 		}
 		return nil
 	}
+	if s.listening.Load() {
+		return unix.EISCONN
+	}
 	a, err := s.parse(addr, false)
 	if err != nil {
 		return err
@@ -275,7 +284,6 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 		// collects its outcome.
 		switch err := s.Connected(); err {
 		case nil:
-			s.ep.Connect(a) // takes the notice that was due
 			return nil
 		case unix.EAGAIN:
 			return unix.EALREADY
@@ -292,10 +300,6 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 		return unix.EINPROGRESS
 	case *tcpip.ErrNoPortAvailable:
 		return unix.EADDRNOTAVAIL
-	case *tcpip.ErrInvalidEndpointState:
-		if s.listening.Load() {
-			return unix.EISCONN
-		}
 	}
 	return netstack.Errno(terr)
 }
@@ -308,10 +312,16 @@ func (s *Socket) Connected() error {
 	}
 	s.started.Store(false)
 	if terr := s.ep.LastError(); terr != nil && !s.broken.Swap(true) {
+		s.failed.Store(true)
 		return netstack.Errno(terr)
 	}
 	if tcp.EndpointState(s.ep.State()) == tcp.StateError {
 		return unix.ECONNABORTED
+	}
+	if peer, terr := s.ep.GetRemoteAddress(); terr == nil {
+		// The first connect after success is told of it by tcpip, and the
+		// caller has been now: the next one is an error.
+		s.ep.Connect(peer)
 	}
 	return nil
 }

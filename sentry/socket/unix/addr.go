@@ -22,7 +22,7 @@ type binding struct {
 
 func (b *binding) undo(s *Socket) {
 	if b.abstract != "" {
-		s.ns.UnbindAbstract(b.abstract)
+		s.ns.UnbindAbstract(s.key(b.abstract))
 	}
 	if b.isPath {
 		if base := b.path.Inode().Base(); base.Endpoint() == any(s) {
@@ -31,6 +31,10 @@ func (b *binding) undo(s *Socket) {
 		b.path.DecRef()
 	}
 }
+
+// key is the name under which a socket of s's type is found: each type has
+// abstract names of its own.
+func (s *Socket) key(name string) string { return string(rune('0'+s.Type())) + name }
 
 func family(addr []byte) int { return int(binary.NativeEndian.Uint16(addr)) }
 
@@ -46,6 +50,13 @@ func (s *Socket) name() []byte {
 	if s.addr == nil {
 		return noName()
 	}
+	return s.addr
+}
+
+// boundName is name, nil for an unbound socket: its datagrams come from nowhere.
+func (s *Socket) boundName() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.addr
 }
 
@@ -81,6 +92,9 @@ func (s *Socket) Bind(c vfs.Caller, addr []byte) error {
 	taken := s.addr != nil
 	s.mu.Unlock()
 	if taken {
+		if _, err := lookUp(c, name); err != unix.ENOENT {
+			return unix.EADDRINUSE // the name is looked at first
+		}
 		return unix.EINVAL
 	}
 	path, err := makeNode(c, name, s)
@@ -108,7 +122,7 @@ func (s *Socket) bindAbstract(name string) error {
 	if s.addr != nil {
 		return unix.EINVAL
 	}
-	if !s.ns.BindAbstract(name, s) {
+	if !s.ns.BindAbstract(s.key(name), s) {
 		return unix.EADDRINUSE
 	}
 	s.addr = append(noName(), name...)
@@ -151,7 +165,7 @@ func (s *Socket) resolve(c vfs.Caller, addr []byte) (*Socket, error) {
 	}
 	var ep any
 	if name[0] == 0 {
-		ep = s.ns.Abstract(name)
+		ep = s.ns.Abstract(s.key(name))
 	} else if ep, err = lookUp(c, name); err != nil {
 		return nil, err
 	}

@@ -149,7 +149,7 @@ func (s *Socket) sendMessage(c vfs.Caller, src usermem.Seq, m *socket.SendArgs, 
 	if used := s.pending.Load(); used > 0 && used+int64(n)+messageCost > s.sndbuf.Load() {
 		return 0, unix.EAGAIN
 	}
-	msg := &message{data: make([]byte, n), from: s.name(), sender: s, creds: creds, files: files}
+	msg := &message{data: make([]byte, n), from: s.boundName(), sender: s, creds: creds, files: files}
 	if got, err := src.CopyIn(msg.data); got < n {
 		return 0, err
 	}
