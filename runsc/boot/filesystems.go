@@ -1,17 +1,26 @@
 package boot
 
 import (
-	"golang.org/x/sys/unix"
-
 	"ringfort/sentry/fs/devpts"
+	"ringfort/sentry/fs/overlay"
+	"ringfort/sentry/fs/proc"
 	"ringfort/sentry/fs/tmpfs"
 	"ringfort/sentry/kernel"
 	"ringfort/sentry/vfs"
+	"ringfort/syscalls"
 )
 
 // registerFileSystems makes the file systems known that mount(2) and a spec name.
 func registerFileSystems(k *kernel.Kernel) {
 	devpts.Register(k)
+	id := proc.Identity{Release: syscalls.Release, Version: syscalls.Version}
+	vfs.RegisterFS(&vfs.FSType{Name: "proc", UserMount: true, New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
+		ns := k.RootPIDNS()
+		if t, ok := c.(*kernel.Task); ok {
+			ns = t.PIDNS()
+		}
+		return proc.New(k, ns, id), nil
+	}})
 	newTmpfs := func(c vfs.Caller, s vfs.MountSource) (*vfs.Superblock, error) {
 		o, err := tmpfs.ParseOptions(c, s.Data)
 		if err != nil {
@@ -26,6 +35,6 @@ func registerFileSystems(k *kernel.Kernel) {
 }
 
 // overlayMemory returns lower with a tmpfs above it that takes all writes.
-func overlayMemory(*kernel.Kernel, *vfs.Superblock) (*vfs.Superblock, error) {
-	return nil, unix.ENOSYS
+func overlayMemory(k *kernel.Kernel, lower *vfs.Superblock) *vfs.Superblock {
+	return overlay.New(k.MemoryFile(), lower)
 }

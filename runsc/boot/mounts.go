@@ -63,9 +63,7 @@ func (c *container) mountAll(a *control.CreateArgs) error {
 		return fmt.Errorf("root file system: %w", err)
 	}
 	if a.Overlay == "memory" {
-		if sb, err = overlayMemory(c.s.k, sb); err != nil {
-			return err
-		}
+		sb = overlayMemory(c.s.k, sb)
 	}
 	c.ns = vfs.NewMountNamespace(sb, 0, c.s.k.RootUserNS())
 	c.fs = vfs.NewFSContext(c.ns.Root(), c.ns.Root(), 0o022)

@@ -371,7 +371,7 @@ func (t *terminal) setMode(m termios, flush bool) {
 	t.replicaQueue.Notify(wait.Readable | wait.Writable)
 }
 
-// Resize sets the window size and tells the foreground group.
+// resize sets the window size and tells the foreground group.
 func (t *terminal) resize(w unix.Winsize) {
 	t.mu.Lock()
 	changed := t.win != w
@@ -381,6 +381,9 @@ func (t *terminal) resize(w unix.Winsize) {
 		t.deliver([]send{{t.foreground(), unix.SIGWINCH}})
 	}
 }
+
+// DeviceNumber returns the replica's device number (tty_nr of /proc/PID/stat).
+func (t *terminal) DeviceNumber() uint64 { return unix.Mkdev(ptsMajor, t.index) }
 
 // HangUp implements kernel.TTY: the session has lost its leader.
 func (t *terminal) HangUp() {
