@@ -1,17 +1,20 @@
 package boot
 
 import (
+	"ringfort/sentry/fs/cgroupfs"
 	"ringfort/sentry/fs/devpts"
 	"ringfort/sentry/fs/overlay"
 	"ringfort/sentry/fs/proc"
+	"ringfort/sentry/fs/sysfs"
 	"ringfort/sentry/fs/tmpfs"
 	"ringfort/sentry/kernel"
 	"ringfort/sentry/vfs"
 	"ringfort/syscalls"
 )
 
-// registerFileSystems makes the file systems known that mount(2) and a spec name.
-func registerFileSystems(k *kernel.Kernel) {
+// registerFileSystems makes the file systems known that mount(2) and a spec
+// name. limits are those of the container, set before one is mounted.
+func registerFileSystems(k *kernel.Kernel, limits *cgroupfs.Limits) {
 	devpts.Register(k)
 	id := proc.Identity{Release: syscalls.Release, Version: syscalls.Version}
 	vfs.RegisterFS(&vfs.FSType{Name: "proc", UserMount: true, New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
@@ -21,6 +24,15 @@ func registerFileSystems(k *kernel.Kernel) {
 		}
 		return proc.New(k, ns, id), nil
 	}})
+	vfs.RegisterFS(&vfs.FSType{Name: "sysfs", UserMount: true, New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
+		return sysfs.New(k, c), nil
+	}})
+	vfs.RegisterFS(&vfs.FSType{Name: "cgroup", New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
+		return cgroupfs.NewV1(k, c, *limits), nil
+	}})
+	vfs.RegisterFS(&vfs.FSType{Name: "cgroup2", New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
+		return cgroupfs.NewV2(k, c, *limits), nil
+	}})
 	newTmpfs := func(c vfs.Caller, s vfs.MountSource) (*vfs.Superblock, error) {
 		o, err := tmpfs.ParseOptions(c, s.Data)
 		if err != nil {
@@ -29,7 +41,7 @@ func registerFileSystems(k *kernel.Kernel) {
 		o.Source = s.Source
 		return tmpfs.New(k.MemoryFile(), o), nil
 	}
-	for _, name := range []string{"tmpfs", "ramfs"} {
+	for _, name := range []string{"tmpfs", "ramfs", "devtmpfs"} {
 		vfs.RegisterFS(&vfs.FSType{Name: name, New: newTmpfs, UserMount: true})
 	}
 }

@@ -7,12 +7,14 @@ import (
 	"runtime"
 	"sync"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"ringfort/netstack"
 	"ringfort/platform"
 	"ringfort/platform/ptrace"
 	"ringfort/runsc/control"
+	"ringfort/sentry/fs/cgroupfs"
 	"ringfort/sentry/fs/memdev"
 	"ringfort/sentry/fs/pidfd"
 	"ringfort/sentry/fs/pipe"
@@ -31,6 +33,8 @@ type sandbox struct {
 	conf *Config
 	k    *kernel.Kernel
 	log  *slog.Logger
+	// limits are what the cgroup file systems show; set by Create.
+	limits *cgroupfs.Limits
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -76,11 +80,12 @@ func NewSandbox(conf *Config) (control.Sandbox, error) {
 	k.NewPIDFD = pidfd.New
 	vfs.OpenFIFO = pipe.OpenFIFO
 	memdev.Register()
-	registerFileSystems(k)
+	limits := &cgroupfs.Limits{}
+	registerFileSystems(k, limits)
 	// Tasks spend their lives in blocking host calls that hold no processor; a few
 	// more let the others go on at once.
 	runtime.GOMAXPROCS(max(4, 2*runtime.NumCPU()))
-	return &sandbox{conf: conf, k: k, log: log, containers: map[string]*container{}}, nil
+	return &sandbox{conf: conf, k: k, log: log, limits: limits, containers: map[string]*container{}}, nil
 }
 
 func newPlatform(name string) (platform.Platform, error) {
@@ -150,6 +155,7 @@ func (s *sandbox) Create(a *control.CreateArgs) error {
 	if exists {
 		return &control.Error{Text: fmt.Sprintf("container %q exists already", a.ID)}
 	}
+	*s.limits = cgroupfs.Limits{Memory: a.MemoryLimit, CPUs: a.CPUQuota, PIDs: pidsLimit(a.Spec)}
 	c, err := newContainer(s, a)
 	if err != nil {
 		return err
@@ -274,4 +280,12 @@ func (s *sandbox) Destroy(id string) error {
 	delete(s.containers, id)
 	s.mu.Unlock()
 	return nil
+}
+
+// pidsLimit returns the limit on processes of a spec, 0 for none.
+func pidsLimit(s *specs.Spec) int64 {
+	if s.Linux == nil || s.Linux.Resources == nil || s.Linux.Resources.Pids == nil || s.Linux.Resources.Pids.Limit == nil {
+		return 0
+	}
+	return *s.Linux.Resources.Pids.Limit
 }

@@ -1,0 +1,157 @@
+// Package cgroupfs owns the cgroup file systems: one group, the container's,
+// with the limits that the host enforces on it, for programs that size
+// themselves by them. Groups of one's own cannot be made (EPERM). Everything is
+// made at reading; the package holds no locks.
+package cgroupfs
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"ringfort/sentry/fs/fsutil"
+	"ringfort/sentry/kernel"
+	"ringfort/sentry/vfs"
+)
+
+// Values of f_type (statfs(2)).
+const (
+	magicV1 = 0x27e0eb
+	magicV2 = 0x63677270
+)
+
+// Limits are the container's limits; 0 is none.
+type Limits struct {
+	Memory int64   // bytes
+	CPUs   float64 // processors' worth of time
+	PIDs   int64
+}
+
+// period is the CPU period shown, in microseconds.
+const period = 100000
+
+// builder makes the tree.
+type builder struct {
+	*fsutil.Tree
+	k *kernel.Kernel
+	c vfs.Caller
+	l Limits
+}
+
+func (b builder) dir() *fsutil.Dir { return b.NewDir(b.c, 0o755) }
+
+func (b builder) file(gen func(c vfs.Caller) string) *fsutil.Text {
+	return b.NewText(b.c, 0o444, func(c vfs.Caller) (string, error) { return gen(c), nil })
+}
+
+func (b builder) text(s string) *fsutil.Text { return b.file(func(vfs.Caller) string { return s }) }
+
+// NewV2 returns a cgroup2 file system.
+func NewV2(k *kernel.Kernel, c vfs.Caller, l Limits) *vfs.Superblock {
+	b := builder{fsutil.NewTree("cgroup2", magicV2), k, c, l}
+	root := b.dir()
+	b.procs(root, "cgroup.procs")
+	root.Add("cgroup.controllers", b.text("cpu memory pids\n")).
+		Add("cgroup.subtree_control", b.text("")).
+		Add("cgroup.type", b.text("domain\n")).
+		Add("cgroup.events", b.text("populated 1\nfrozen 0\n")).
+		Add("cpu.max", b.text(b.cpuMax())).
+		Add("cpu.weight", b.text("100\n")).
+		Add("cpu.stat", b.file(func(vfs.Caller) string {
+			user, sys := b.cpuTime()
+			return fmt.Sprintf("usage_usec %d\nuser_usec %d\nsystem_usec %d\n", user+sys, user, sys)
+		})).
+		Add("memory.max", b.text(orMax(l.Memory))).
+		Add("memory.high", b.text("max\n")).
+		Add("memory.current", b.file(b.used)).
+		Add("memory.swap.max", b.text("0\n")).
+		Add("memory.swap.current", b.text("0\n")).
+		Add("memory.stat", b.file(func(c vfs.Caller) string { return "anon " + b.used(c) + "file 0\n" })).
+		Add("memory.events", b.text("low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n")).
+		Add("pids.max", b.text(orMax(l.PIDs))).
+		Add("pids.current", b.file(func(vfs.Caller) string { return strconv.Itoa(k.LiveTasks()) + "\n" }))
+	b.SB.SetRoot(root)
+	return &b.SB
+}
+
+// NewV1 returns the tmpfs-like tree of cgroup v1 controllers that a container
+// engine mounts at /sys/fs/cgroup.
+func NewV1(k *kernel.Kernel, c vfs.Caller, l Limits) *vfs.Superblock {
+	b := builder{fsutil.NewTree("cgroup", magicV1), k, c, l}
+	quota := "-1\n"
+	if l.CPUs > 0 {
+		quota = fmt.Sprintf("%d\n", int64(l.CPUs*period))
+	}
+	limit := int64(0x7ffffffffffff000) // what the kernel shows for no limit
+	if l.Memory > 0 {
+		limit = l.Memory
+	}
+	memory := b.dir().
+		Add("memory.limit_in_bytes", b.text(fmt.Sprintf("%d\n", limit))).
+		Add("memory.usage_in_bytes", b.file(b.used)).
+		Add("memory.max_usage_in_bytes", b.file(b.used)).
+		Add("memory.stat", b.file(func(c vfs.Caller) string { return "cache 0\nrss " + b.used(c) }))
+	cpu := b.dir().
+		Add("cpu.cfs_period_us", b.text(fmt.Sprintf("%d\n", period))).
+		Add("cpu.cfs_quota_us", b.text(quota)).
+		Add("cpu.shares", b.text("1024\n"))
+	cpuacct := b.dir().Add("cpuacct.usage", b.file(func(vfs.Caller) string {
+		user, sys := b.cpuTime()
+		return fmt.Sprintf("%d\n", (user+sys)*1000)
+	}))
+	pids := b.dir().
+		Add("pids.max", b.text(orMax(l.PIDs))).
+		Add("pids.current", b.file(func(vfs.Caller) string { return strconv.Itoa(k.LiveTasks()) + "\n" }))
+	root := b.dir()
+	for _, e := range []struct {
+		name string
+		dir  *fsutil.Dir
+	}{{"memory", memory}, {"cpu", cpu}, {"cpuacct", cpuacct}, {"pids", pids}} {
+		b.procs(e.dir, "cgroup.procs")
+		b.procs(e.dir, "tasks")
+		root.Add(e.name, e.dir)
+	}
+	b.SB.SetRoot(root)
+	return &b.SB
+}
+
+// procs adds the list of processes.
+func (b builder) procs(d *fsutil.Dir, name string) {
+	d.Add(name, b.file(func(c vfs.Caller) string {
+		ns := b.k.RootPIDNS()
+		if t, ok := c.(*kernel.Task); ok {
+			ns = t.PIDNS()
+		}
+		var s strings.Builder
+		for _, tg := range ns.ThreadGroups() {
+			fmt.Fprintln(&s, ns.IDOfThreadGroup(tg))
+		}
+		return s.String()
+	}))
+}
+
+func (b builder) used(vfs.Caller) string { return fmt.Sprintf("%d\n", b.k.MemoryFile().Used()) }
+
+func (b builder) cpuMax() string {
+	if b.l.CPUs <= 0 {
+		return fmt.Sprintf("max %d\n", period)
+	}
+	return fmt.Sprintf("%d %d\n", int64(b.l.CPUs*period), period)
+}
+
+// cpuTime returns what all processes have used, in microseconds.
+func (b builder) cpuTime() (user, sys int64) {
+	for _, tg := range b.k.RootPIDNS().ThreadGroups() {
+		u := tg.Usage()
+		user += u.User / 1000
+		sys += u.Sys / 1000
+	}
+	return user, sys
+}
+
+func orMax(n int64) string {
+	if n <= 0 {
+		return "max\n"
+	}
+	return strconv.FormatInt(n, 10) + "\n"
+}
