@@ -92,7 +92,9 @@ func Main(deps *Deps) int {
 
 // fail reports an error: on standard error for people, in the log for engines.
 func (a *app) fail(err error) {
-	a.exitCode = 1
+	if a.exitCode == 0 {
+		a.exitCode = 1
+	}
 	var e *control.Error
 	if errors.As(err, &e) && e.Exit != 0 {
 		a.exitCode = e.Exit

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,7 +51,7 @@ func mainCode(m *testing.M) int {
 }
 
 // commandTimeout ends a runsc that hangs, so that the test says so.
-const commandTimeout = 60 * time.Second
+const commandTimeout = 20 * time.Second
 
 // An env is a state directory with bundles beside it.
 type env struct {
@@ -71,22 +72,28 @@ func (e *env) command(args ...string) *exec.Cmd {
 	return exec.Command(binary, append([]string{"--root", e.root}, args...)...)
 }
 
-// runsc runs to the end.
+// runsc runs to the end, with a time limit.
 func (e *env) runsc(args ...string) result {
 	e.Helper()
 	return e.finish(e.command(args...))
 }
 
+// finish runs a command to its end. What it says goes to files: a container that it leaves behind keeps them open.
 func (e *env) finish(cmd *exec.Cmd) result {
 	e.Helper()
-	var out, errout bytes.Buffer
-	if cmd.Stdout == nil {
-		cmd.Stdout = &out
+	file := func(to *io.Writer) *os.File {
+		f, err := os.CreateTemp(e.TempDir(), "said")
+		if err != nil {
+			e.Fatal(err)
+		}
+		if *to == nil {
+			*to = f
+		}
+		return f
 	}
-	if cmd.Stderr == nil {
-		cmd.Stderr = &errout
-	}
-	cmd.WaitDelay = time.Second
+	out, errout := file(&cmd.Stdout), file(&cmd.Stderr)
+	defer out.Close()
+	defer errout.Close()
 	if err := cmd.Start(); err != nil {
 		e.Fatal(err)
 	}
@@ -94,10 +101,17 @@ func (e *env) finish(cmd *exec.Cmd) result {
 	defer late.Stop()
 	err := cmd.Wait()
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+	if err != nil && !errors.As(err, &exit) {
 		e.Fatal(err)
 	}
-	return result{cmd.ProcessState.ExitCode(), out.String(), errout.String()}
+	said := func(f *os.File) string {
+		data, err := os.ReadFile(f.Name())
+		if err != nil {
+			e.Fatal(err)
+		}
+		return string(data)
+	}
+	return result{cmd.ProcessState.ExitCode(), said(out), said(errout)}
 }
 
 // must runs and fails the test unless the exit code is 0.
@@ -179,8 +193,12 @@ func (e *env) status(id string) string {
 func (e *env) await(id, status string) {
 	e.Helper()
 	for range 1000 {
-		if e.status(id) == status {
+		now := e.status(id)
+		if now == status {
 			return
+		}
+		if now == "stopped" {
+			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

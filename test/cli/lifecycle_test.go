@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,9 +28,10 @@ func TestByHand(t *testing.T) {
 	}
 	defer out.Close()
 	cmd := e.command("create", "--bundle", dir, "--pid-file", pidFile, id)
-	cmd.Stdout = out
+	// Files, for the container outlives the pipes of its create.
+	cmd.Stdout, cmd.Stderr = out, out
 	if r := e.finish(cmd); r.code != 0 {
-		t.Fatalf("create: %s", r.errout)
+		t.Fatalf("create: exit code %d", r.code)
 	}
 	var st specs.State
 	if err := json.Unmarshal([]byte(e.must("state", id)), &st); err != nil {
@@ -73,7 +75,7 @@ func TestByHand(t *testing.T) {
 		t.Errorf("wait says %s", got)
 	}
 	e.must("delete", id)
-	if got, _ := os.ReadFile(out.Name()); string(got) != "out\n" {
+	if got, _ := os.ReadFile(out.Name()); string(got) != "out\nerr\n" {
 		t.Errorf("standard output was %q", got)
 	}
 	if after := e.footprint(); after != before {
@@ -103,8 +105,10 @@ func TestStdio(t *testing.T) {
 	// A pipe in, a pipe out.
 	cmd := e.command("run", "--bundle", e.bundle([]string{"sh", "-c", "cat; echo err >&2"}), e.id())
 	cmd.Stdin = strings.NewReader(strings.Repeat("0123456789abcdef", 8192))
-	if r := e.finish(cmd); r.code != 0 || len(r.out) != 16*8192 || r.errout != "err\n" {
-		t.Errorf("exit code %d, %d bytes, %q", r.code, len(r.out), r.errout)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if r := e.finish(cmd); r.code != 0 || out.Len() != 16*8192 || r.errout != "err\n" {
+		t.Errorf("exit code %d, %d bytes, %q", r.code, out.Len(), r.errout)
 	}
 	// A regular file keeps its offset, and O_APPEND.
 	for _, flag := range []int{0, os.O_APPEND} {
