@@ -63,6 +63,9 @@ var anonMount = newMount(&Superblock{Type: "anon_inodefs", Dev: NewDev(), Magic:
 func newMount(sb *Superblock, root *Dentry, flags uint64) *Mount {
 	nextMountID++
 	m := &Mount{ID: nextMountID, sb: sb, root: root}
+	if flags&(unix.MS_NOATIME|unix.MS_STRICTATIME) == 0 {
+		flags |= unix.MS_RELATIME // the default of mount(2)
+	}
 	m.flags.Store(flags & PerMount)
 	if root != nil {
 		root.refs.Add(1)

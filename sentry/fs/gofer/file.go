@@ -2,6 +2,7 @@ package goferfs
 
 import (
 	"golang.org/x/sys/unix"
+	"ringfort/gofer/wire"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
@@ -247,8 +248,26 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 		}
 	}
 	in.stale.Store(true)
-	vfs.AfterWrite(c, in)
+	if m := in.Mode(); m&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		in.afterSetIDWrite(c, m)
+	}
 	return int64(n), end, nil
+}
+
+// afterSetIDWrite settles the set-ID bits after a write: the host took them away, for the Sentry is nobody there; a
+// writer with CAP_FSETID keeps them.
+func (in *inode) afterSetIDWrite(c vfs.Caller, mode uint32) {
+	if c == nil || !c.Creds().HasCap(unix.CAP_FSETID) {
+		vfs.AfterWrite(c, in)
+		return
+	}
+	fid, err := in.getFID()
+	if err != nil {
+		return // the data is written; the bits stay off
+	}
+	if a, err := in.fs.client.SetAttr(fid, &Change{Valid: wire.SetMode, Mode: mode & 07777}); err == nil {
+		in.setAttr(&a)
+	}
 }
 
 // Seek asks the host about holes, itself about the rest.

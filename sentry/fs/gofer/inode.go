@@ -173,11 +173,13 @@ func (in *inode) refresh() error {
 	return nil
 }
 
+// setStat stores what the host said of a descriptor here. The owner is not believed: it is shown as the Sentry's own
+// user namespace maps it, which is not at all.
 func (in *inode) setStat(st *unix.Stat_t) {
 	in.attrMu.Lock()
 	a := in.attr
 	in.attrMu.Unlock()
-	a.Mode, a.UID, a.GID, a.Nlink = st.Mode, st.Uid, st.Gid, uint32(st.Nlink)
+	a.Mode, a.Nlink = st.Mode, uint32(st.Nlink)
 	a.Size, a.Blocks = uint64(st.Size), uint64(st.Blocks)
 	a.ATime = wire.Time{Sec: st.Atim.Sec, Nsec: uint32(st.Atim.Nsec)}
 	a.MTime = wire.Time{Sec: st.Mtim.Sec, Nsec: uint32(st.Mtim.Nsec)}
