@@ -191,15 +191,25 @@ func (t *Task) RestartSyscall() (uintptr, error) {
 	return f(t)
 }
 
-// faultMemory recognises a fault that comes back although it was dealt with.
+// faultMemory recognises a fault that comes back although nothing is missing.
 type faultMemory struct {
 	rip, addr uint64
 	times     int
 }
 
-// maxSameFault is how often one instruction may fault at one address before
-// the application is told.
+// maxSameFault is how often in a row one instruction may fault at one address
+// with nothing missing before the application is told.
 const maxSameFault = 8
+
+// repeats notes a fault and reports whether it has come too often.
+func (f *faultMemory) repeats(idle bool, rip, addr uint64) bool {
+	if !idle || f.rip != rip || f.addr != addr {
+		*f = faultMemory{rip: rip, addr: addr}
+		return false
+	}
+	f.times++
+	return f.times >= maxSameFault
+}
 
 // fault serves an exception of the application.
 func (t *Task) fault(ev platform.Event) {
@@ -209,15 +219,9 @@ func (t *Task) fault(ev platform.Event) {
 	info.SetAddr(ev.Addr)
 	const segvMapErr, segvAccErr, busAdrErr = 1, 2, 2
 	if sig == unix.SIGSEGV && (ev.Code == segvMapErr || ev.Code == segvAccErr) || sig == unix.SIGBUS {
-		f := &t.lastFault
-		if f.rip == t.regs.Rip && f.addr == uint64(ev.Addr) {
-			f.times++
-		} else {
-			*f = faultMemory{rip: t.regs.Rip, addr: uint64(ev.Addr)}
-		}
 		at := usermem.Access{Read: !ev.Write && !ev.Execute, Write: ev.Write, Exec: ev.Execute}
-		err := t.MM().HandleFault(usermem.Addr(ev.Addr), at, ev.AccessKnown, t.tg.limits.Get(unix.RLIMIT_STACK).Cur)
-		if err == nil && f.times < maxSameFault {
+		idle, err := t.MM().HandleFault(usermem.Addr(ev.Addr), at, ev.AccessKnown, t.tg.limits.Get(unix.RLIMIT_STACK).Cur)
+		if err == nil && !t.lastFault.repeats(idle, t.regs.Rip, uint64(ev.Addr)) {
 			return
 		}
 		switch {

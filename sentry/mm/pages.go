@@ -294,13 +294,14 @@ func (m *MemoryManager) Invalidate(r usermem.Range, keepPrivate bool) {
 // HandleFault makes the access to a possible, or says which signal it gets:
 // EFAULT for SIGSEGV with SEGV_MAPERR, EACCES for SEGV_ACCERR, ErrBeyondEnd for
 // SIGBUS, ENOMEM for the OOM killer. known is false if the platform cannot
-// tell the kind of access.
-func (m *MemoryManager) HandleFault(a usermem.Addr, at usermem.Access, known bool, stackLimit uint64) error {
+// tell the kind of access. idle tells that nothing was missing: another thread
+// has dealt with the fault already, or it is one that cannot be dealt with.
+func (m *MemoryManager) HandleFault(a usermem.Addr, at usermem.Access, known bool, stackLimit uint64) (idle bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	v, err := m.vmaFor(a, stackLimit)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !known && !at.Exec {
 		at.Read = true
@@ -312,14 +313,13 @@ func (m *MemoryManager) HandleFault(a usermem.Addr, at usermem.Access, known boo
 		}
 	}
 	if !v.permits(at) || v.prot == 0 {
-		return unix.EACCES
+		return false, unix.EACCES
 	}
-	before, _ := m.pmas.at(a)
-	p, err := m.pageFor(v, a, at)
-	if err == nil && p == before && p.allows(at) {
-		m.hostMap(p) // it was there: the host's mapping must have been lost
+	if p, ok := m.pmas.at(a); ok && p.allows(at) {
+		return true, nil
 	}
-	return err
+	_, err = m.pageFor(v, a, at)
+	return false, err
 }
 
 // vmaFor returns the VMA at a, growing a stack down to it if it may.
