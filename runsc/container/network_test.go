@@ -1,18 +1,19 @@
 package container
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
-	"strings"
+	"runtime"
 	"testing"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
@@ -85,16 +86,49 @@ nsenter --net=/proc/$pid/ns/net sh -c 'ip addr add 10.78.0.2/24 dev eth0 && ip l
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// nc tries again until the stack listens: the connection is refused before.
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", near, "/bin/sh", "-c",
-		`for i in 1 2 3 4 5 6 7 8 9; do busybox nc -w 5 10.78.0.2 7 </dev/null && exit; sleep 0.2; done; exit 1`).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "hello from the stack") {
-		words := lastWords(c.LogFile)
-		t.Fatalf("%v: %s; log: %s", err, out, words)
+	said, err := callFrom("/var/run/netns/"+near, "10.78.0.2:7")
+	if err != nil || said != "hello from the stack\n" {
+		t.Fatalf("%q, %v; log: %s", said, err, lastWords(c.LogFile))
 	}
 	if ws, err := c.Wait(0); ws != 0 || err != nil {
 		t.Errorf("wait: %v, %v", ws, err)
 	}
+}
+
+// callFrom connects from a network namespace and reads all that it gets. It tries again until the stack listens.
+func callFrom(netns, addr string) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		ns, err := os.Open(netns)
+		if err == nil {
+			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+			ns.Close()
+		}
+		if err != nil {
+			got <- answer{"", err}
+			return
+		}
+		var conn net.Conn
+		for range 20 {
+			if conn, err = net.DialTimeout("tcp", addr, 2*time.Second); err == nil {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if err != nil {
+			got <- answer{"", err}
+			return
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		data, err := io.ReadAll(conn)
+		got <- answer{string(data), err}
+	}()
+	a := <-got
+	return a.text, a.err
 }
