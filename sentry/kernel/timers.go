@@ -57,9 +57,7 @@ type PosixTimer struct {
 	sig     int32
 	value   uint64
 	target  *Task // SIGEV_THREAD_ID
-	overrun int64 // of the last signal delivered
-	missed  int64 // since
-	queued  bool  // a signal is pending already
+	overrun int64 // of the last signal sent
 }
 
 // Notification methods of struct sigevent (sigevent(7)).
@@ -107,28 +105,30 @@ func (tg *ThreadGroup) timerFired(p *PosixTimer, n uint64) {
 	if tg.timers[p.id] != p {
 		return
 	}
-	if p.pendingIn(tg) {
-		p.missed += int64(n)
+	if i := p.pendingIn(tg); i != nil {
+		// The signal that is still pending tells of these expirations too.
+		p.overrun += int64(n)
+		i.SetTimer(p.id, int32(min(p.overrun, 1<<31-1)), p.value)
 		return
 	}
-	p.overrun, p.missed = p.missed+int64(n)-1, 0
+	p.overrun = int64(n) - 1
 	info := &SignalInfo{Signo: p.sig, Code: SITimer}
 	info.SetTimer(p.id, int32(min(p.overrun, 1<<31-1)), p.value)
 	tg.sendLocked(info, p.target)
 }
 
-// pendingIn reports whether the timer's last signal is still pending.
-func (p *PosixTimer) pendingIn(tg *ThreadGroup) bool {
+// pendingIn returns the timer's last signal if it is still pending.
+func (p *PosixTimer) pendingIn(tg *ThreadGroup) *SignalInfo {
 	q := tg.pending.queue
 	if p.target != nil {
 		q = p.target.pending.queue
 	}
 	for _, i := range q {
 		if i.Code == SITimer && i.Signo == p.sig && i.PID() == p.id {
-			return true
+			return i
 		}
 	}
-	return false
+	return nil
 }
 
 func (t *Task) posixTimer(id int32) *PosixTimer {
