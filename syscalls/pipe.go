@@ -33,6 +33,8 @@ func makePipe(t *task, out addr, flags uint32) (uintptr, error) {
 	// Both ends are of one inode: their names agree.
 	rd := vfs.NewAnonDescription(r, "pipe:[%d]", mode, unix.O_RDONLY|status)
 	defer rd.DecRef(t)
+	// An open through /proc/PID/fd finds the pipe as that of a FIFO is found.
+	rd.Path().Inode().Base().SetEndpoint(r.Pipe())
 	rd.Path().IncRef()
 	wd := vfs.NewDescription(w, rd.Path(), unix.O_WRONLY|status)
 	defer wd.DecRef(t)

@@ -19,11 +19,6 @@ func OpenFIFO(c vfs.Caller, in vfs.Inode, flags uint32) (vfs.File, error) {
 	return p.openFlags(c, flags)
 }
 
-// Reopen opens the pipe again through /proc/PID/fd, as a FIFO is opened.
-func (f *File) Reopen(c vfs.Caller, flags uint32) (vfs.File, error) {
-	return f.pipe.openFlags(c, flags)
-}
-
 func (p *Pipe) openFlags(c vfs.Caller, flags uint32) (vfs.File, error) {
 	switch flags & unix.O_ACCMODE {
 	case unix.O_RDWR:

@@ -157,11 +157,17 @@ func (s *Socket) getRoute(q *request) error {
 	if r.Gateway == dst {
 		r.Gateway = netip.Addr{}
 	}
+	// Flags of linux/rtnetlink.h and in_route.h.
+	const (
+		cloned = 0x200      // RTM_F_CLONED
+		local  = 0x80000000 // RTCF_LOCAL
+	)
+	flags := uint32(cloned)
 	if st.IsLocal(dst) {
-		r.Type, r.table, r.Link, r.Gateway = unix.RTN_LOCAL, unix.RT_TABLE_LOCAL, netstack.LoopbackIndex, netip.Addr{}
+		r.Type, r.Link, r.Gateway = unix.RTN_LOCAL, netstack.LoopbackIndex, netip.Addr{}
+		flags |= local
 	}
-	const cloned = 0x200 // RTM_F_CLONED
-	s.reply(s.routeMessage(q, &r, 0, cloned).done())
+	s.reply(s.routeMessage(q, &r, 0, flags).done())
 	return nil
 }
 

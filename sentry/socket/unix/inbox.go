@@ -38,9 +38,9 @@ type inbox struct {
 	blocked []*Socket // senders to be told when there is room
 }
 
-// mark says that the byte at pos was written with something beside it.
+// mark says that the bytes [pos, end) were written with something beside them.
 type mark struct {
-	pos      uint64
+	pos, end uint64
 	newCreds bool
 	creds    socket.PeerCreds
 	files    []*vfs.Description
@@ -156,7 +156,7 @@ func (in *inbox) putBytes(src usermem.Seq, creds socket.PeerCreds, files []*vfs.
 		}
 	}
 	if len(files) > 0 || creds != last {
-		in.marks = append(in.marks, mark{pos: in.bytes.W, newCreds: creds != last, creds: creds, files: files})
+		in.marks = append(in.marks, mark{pos: in.bytes.W, end: pos, newCreds: creds != last, creds: creds, files: files})
 	}
 	done := int64(pos - in.bytes.W)
 	in.bytes.W = pos
@@ -178,23 +178,24 @@ func (in *inbox) takeBytes(dst usermem.Seq, flags int, wantCreds bool, r *socket
 	used := 0
 	for i := range in.marks {
 		m := &in.marks[i]
-		if m.pos > in.bytes.R {
-			boundary := len(m.files) > 0 || len(files) > 0 || wantCreds && m.newCreds
-			if boundary {
-				limit = min(limit, m.pos-in.bytes.R)
+		if at := m.pos - in.bytes.R; m.pos > in.bytes.R {
+			if wantCreds && m.newCreds {
+				limit = min(limit, at)
+			}
+			if at >= limit {
 				break
 			}
-			if m.pos-in.bytes.R >= limit {
-				break
-			}
-		}
-		if len(m.files) > 0 {
-			files = m.files
 		}
 		if m.newCreds {
 			creds = m.creds
 		}
 		used = i + 1
+		if len(m.files) > 0 {
+			// What was sent with files is received with them, and nothing after.
+			files = m.files
+			limit = min(limit, m.end-in.bytes.R)
+			break
+		}
 	}
 	end := in.bytes.R + limit
 	pos := in.bytes.R

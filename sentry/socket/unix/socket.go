@@ -326,7 +326,8 @@ func (s *Socket) nextAccept() (*Socket, error) {
 	return n, nil
 }
 
-// Shutdown ends one or both directions, and tells the peer.
+// Shutdown ends one or both directions, and tells the peer. As on Linux there
+// need not be one.
 func (s *Socket) Shutdown(c vfs.Caller, how int) error {
 	var bits uint32
 	switch how {
@@ -340,9 +341,6 @@ func (s *Socket) Shutdown(c vfs.Caller, how int) error {
 		return unix.EINVAL
 	}
 	p := s.peer.Load()
-	if !s.datagram() && p == nil && s.state.Load() != stateListening {
-		return unix.ENOTCONN
-	}
 	s.addShut(bits)
 	if p != nil && !s.datagram() {
 		p.addShut(bits>>1&1 | bits<<1&2)

@@ -158,7 +158,7 @@ func TestRights(t *testing.T) {
 	for i, want := range []struct {
 		data  string
 		files int
-	}{{"aa", 0}, {"bbcc", 1}} {
+	}{{"aabb", 1}, {"cc", 0}} {
 		s, r, err := recv(c, b, 100, 0)
 		files := 0
 		if r.Control != nil {
