@@ -106,9 +106,9 @@ func chownAt(t *task, dirfd int32, name addr, uid, gid uint32, flags int32) (uin
 }
 
 // ownerChange turns the IDs of chown(2) into a change; -1 leaves an ID as it is. Even with both left it clears set-ID
-// bits and is refused to strangers, which SetUID to the present owner does.
+// bits.
 func ownerChange(t *task, uid, gid uint32) (*vfs.SetAttr, error) {
-	s := &vfs.SetAttr{}
+	s := &vfs.SetAttr{Mask: vfs.KillSetID}
 	if uid != auth.NoID {
 		k, ok := t.UserNS().KUID(uid)
 		if !ok {

@@ -49,12 +49,12 @@ func SeekSize(off int64, whence int32, cur, size int64) (int64, error) {
 	case unix.SEEK_SET:
 	case unix.SEEK_CUR:
 		if off > 0 && cur > maxOffset-off {
-			return 0, unix.EOVERFLOW
+			return 0, unix.EINVAL
 		}
 		off += cur
 	case unix.SEEK_END:
 		if off > 0 && size > maxOffset-off {
-			return 0, unix.EOVERFLOW
+			return 0, unix.EINVAL
 		}
 		off += size
 	case unix.SEEK_DATA, unix.SEEK_HOLE:

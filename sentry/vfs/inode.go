@@ -110,6 +110,8 @@ const (
 	SetSize
 	SetATime
 	SetMTime
+	// KillSetID drops set-ID bits as a change of owner does; it is gone when SetAttr is called.
+	KillSetID
 )
 
 // SetAttr is a change of attributes. Times are nanoseconds since 1970, "now" resolved by the caller.
@@ -348,7 +350,7 @@ type Superblock struct {
 }
 
 // DefaultMaxDentries is how many dentries a file system keeps at most, if unused.
-const DefaultMaxDentries = 16384
+const DefaultMaxDentries = 1 << 16
 
 // nextDev numbers file systems without a device; Linux gives them major 0.
 var nextDev atomic.Uint64

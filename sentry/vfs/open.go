@@ -167,7 +167,13 @@ func (w *walker) findOrMake(dir Path, how *OpenHow) (child *Dentry, created bool
 	d.dirMu.Lock()
 	defer d.dirMu.Unlock()
 	for try := 0; ; try++ {
-		child, err = w.lookupLocked(d, w.last, "")
+		// Where nothing is known of absent names, an exclusive creation finds out by itself.
+		if how.Flags&unix.O_EXCL != 0 && d.sb.NoNegative && d.cached(w.last) == nil && try == 0 && !d.Deleted() &&
+			!dir.mount.ReadOnly() && mayCreate(w.c, dir) == nil {
+			child = &Dentry{sb: d.sb}
+		} else {
+			child, err = w.lookupLocked(d, w.last, "")
+		}
 		if err != nil || child.inode != nil {
 			return child, false, err
 		}

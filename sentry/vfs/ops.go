@@ -252,7 +252,8 @@ func SetStat(c Caller, p Path, a *SetAttr) error {
 func checkSetAttr(c Caller, in Inode, a *SetAttr) error {
 	b := in.Base()
 	creds := c.Creds()
-	if a.Mask&(SetUID|SetGID) != 0 {
+	if a.Mask&(SetUID|SetGID|KillSetID) != 0 {
+		a.Mask &^= KillSetID
 		if err := checkChown(creds, b, a); err != nil {
 			return err
 		}

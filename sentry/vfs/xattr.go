@@ -15,6 +15,8 @@ func checkXattr(c Caller, in Inode, name string, write bool) error {
 		mask = MayWrite
 	}
 	switch {
+	case strings.HasSuffix(name, ".") && strings.Count(name, ".") == 1:
+		return unix.EINVAL // a namespace without a name
 	case strings.HasPrefix(name, "user."):
 		if t := b.Type(); t != unix.S_IFREG && t != unix.S_IFDIR {
 			return either(write, unix.EPERM, unix.ENODATA)

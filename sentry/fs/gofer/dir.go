@@ -1,6 +1,8 @@
 package goferfs
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
 	"ringfort/sentry/usermem"
@@ -89,6 +91,9 @@ func (in *inode) Valid(_ vfs.Caller, parent vfs.Inode, name string) bool {
 	if !ok {
 		return true
 	}
+	if in.IsDir() && time.Since(start)-time.Duration(in.checked.Load()) < dirTrust {
+		return true
+	}
 	pfid, err := p.getFID()
 	if err != nil {
 		return false
@@ -105,6 +110,13 @@ func (in *inode) Valid(_ vfs.Caller, parent vfs.Inode, name string) bool {
 	in.mu.Unlock()
 	return true
 }
+
+// dirTrust is for how long a directory of a shared file system is taken to be where it was last seen: each component
+// of a path would cost a round trip otherwise. What is at the end of a path is asked for each time.
+const dirTrust = 20 * time.Millisecond
+
+// start is what inode.checked counts from.
+var start = time.Now()
 
 // changed notes that the directory's entries are not what they were; names are those concerned.
 func (in *inode) changed(names ...string) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
@@ -25,6 +26,8 @@ type inode struct {
 	// dirty: written to since the last sync.
 	dirty atomic.Bool
 	size  atomic.Int64 // of a regular file
+	// checked is when the host was last asked, since start.
+	checked atomic.Int64
 
 	attrMu sync.Mutex
 	attr   wire.Attr
@@ -61,6 +64,9 @@ func (in *inode) setAttr(a *wire.Attr) {
 	in.SetNlink(a.Nlink)
 	in.Rdev = a.Rdev
 	in.size.Store(int64(a.Size))
+	if in.fs.shared {
+		in.checked.Store(int64(time.Since(start)))
+	}
 }
 
 // adoptFID gives in a fid it did not have. in.mu is held.
