@@ -211,6 +211,29 @@ func TestLinkDownUnreachable(t *testing.T) {
 	}
 }
 
+func TestDrain(t *testing.T) {
+	s := newLoopback(t)
+	s.Drain(time.Hour) // nothing to wait for
+	addr := tcpip.FullAddress{Addr: ToTCPIP(netip.MustParseAddr("127.0.0.1")), Port: 80}
+	l, err := gonet.ListenTCP(s.Tcpip(), addr, ipv4.ProtocolNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := gonet.DialTCP(s.Tcpip(), addr, ipv4.ProtocolNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("last words")); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	s.Drain(20 * time.Second)
+	if s.undelivered() {
+		t.Error("the data is still under way")
+	}
+}
+
 func TestValidName(t *testing.T) {
 	for name, want := range map[string]bool{
 		"eth0": true, "": false, ".": false, "..": false, "a/b": false, "a b": false, "a:b": false,
