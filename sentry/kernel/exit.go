@@ -136,14 +136,13 @@ func (t *Task) reapIDs() {
 // Kernel.tree is held.
 func (k *Kernel) makeZombie(tg *ThreadGroup) {
 	tg.zombie = true
-	k.orphanChildren(tg)
 	if g := tg.group; g != nil {
+		k.hangUpOrphans(g, tg)
 		if s := g.session; s.leader == tg {
 			k.endSession(s)
-		} else {
-			k.hangUpOrphans(g, tg)
 		}
 	}
+	k.orphanChildren(tg)
 	if ns := tg.leader.ids[0].ns; ns.init == tg {
 		k.killNamespace(ns)
 	}
@@ -247,26 +246,39 @@ func (k *Kernel) endSession(s *Session) {
 }
 
 // hangUpOrphans sends SIGHUP and SIGCONT to process groups that the exit of tg
-// leaves orphaned with stopped members (POSIX _exit).
+// leaves orphaned with stopped members (POSIX _exit): its own if its parent
+// was the link to the session, and those of its children.
 func (k *Kernel) hangUpOrphans(own *ProcessGroup, tg *ThreadGroup) {
-	for pg := range own.session.groups {
-		related := pg == own
-		stopped := false
-		for m := range pg.members {
-			if m.parent == tg {
-				related = true
-			}
-			m.sig.Lock()
-			stopped = stopped || m.stopping
-			m.sig.Unlock()
+	groups := map[*ProcessGroup]bool{}
+	if p := tg.parent; p != nil && p.group != nil && p.group != own && p.group.session == own.session {
+		groups[own] = true
+	}
+	for _, c := range tg.children {
+		if c.group != nil && c.group != own && c.group.session == own.session {
+			groups[c.group] = true
 		}
-		if related && stopped && pg.orphaned(tg) {
+	}
+	for pg := range groups {
+		if pg.stopped() && pg.orphaned(tg) {
 			for m := range pg.members {
 				m.send(KernelSignal(unix.SIGHUP))
 				m.send(KernelSignal(unix.SIGCONT))
 			}
 		}
 	}
+}
+
+// stopped reports whether a member of pg is stopped. Kernel.tree is held.
+func (pg *ProcessGroup) stopped() bool {
+	for m := range pg.members {
+		m.sig.Lock()
+		s := m.stopping
+		m.sig.Unlock()
+		if s {
+			return true
+		}
+	}
+	return false
 }
 
 // killNamespace ends everything in a PID namespace whose init has exited.

@@ -138,7 +138,7 @@ func (pg *ProcessGroup) orphaned(except *ThreadGroup) bool {
 		if tg == except || tg.zombie {
 			continue
 		}
-		if p := tg.parent; p != nil && p.group != nil && p.group != pg && p.group.session == pg.session {
+		if p := tg.parent; p != nil && !p.zombie && p.group != nil && p.group != pg && p.group.session == pg.session {
 			return false
 		}
 	}

@@ -25,6 +25,7 @@ type Description struct {
 	positional bool
 	offMu      sync.Mutex
 	off        int64
+	shared     OffsetSharer // nil unless the offset is shared with others
 
 	wrote bool // counted among the inode's writers
 	execs bool // counted among those that forbid writers
@@ -45,6 +46,7 @@ func NewDescription(file File, path Path, flags uint32) *Description {
 	_, seeks := file.(Seeker)
 	_, lists := file.(DirReader)
 	d.positional = seeks || lists
+	d.shared, _ = file.(OffsetSharer)
 	d.refs.Store(1)
 	return d
 }
@@ -112,6 +114,13 @@ func (d *Description) DecRef(c Caller) {
 	}
 }
 
+// learnOffset asks for the offset of a file that shares it. d.offMu is held.
+func (d *Description) learnOffset() {
+	if d.shared != nil {
+		d.off = d.shared.SharedOffset()
+	}
+}
+
 // Read reads at the description's offset and advances it.
 func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 	if !d.Readable() {
@@ -126,6 +135,7 @@ func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 	}
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
+	d.learnOffset()
 	n, err := d.file.Read(c, d, dst, d.off)
 	if n > 0 {
 		d.off += n
@@ -148,6 +158,7 @@ func (d *Description) Write(c Caller, src usermem.Seq) (int64, error) {
 	}
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
+	d.learnOffset()
 	n, end, err := d.file.Write(c, d, src, d.off)
 	if n > 0 {
 		d.off = end
@@ -197,6 +208,7 @@ func (d *Description) Seek(c Caller, off int64, whence int32) (int64, error) {
 	}
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
+	d.learnOffset()
 	n, err := s.Seek(c, d, off, whence, d.off)
 	if err == nil {
 		d.off = n

@@ -65,6 +65,11 @@ type (
 	Allocator interface {
 		Allocate(c Caller, mode uint32, off, length int64) error
 	}
+	// OffsetSharer is a file whose offset is shared with others than the
+	// holders of the description (an inherited host file).
+	OffsetSharer interface {
+		SharedOffset() int64
+	}
 	// FlagSetter hears of F_SETFL changes (O_DIRECT, O_NONBLOCK on host files).
 	FlagSetter interface {
 		SetFlags(flags uint32) error

@@ -45,11 +45,7 @@ func New(f *os.File) (*vfs.Description, error) {
 	name := fmt.Sprintf("host:[%d]", st.Ino)
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
 		r := &regular{stream{host: f, fd: fd}}
-		d := vfs.NewAnonDescription(r, name, st.Mode, keep)
-		if off, err := unix.Seek(fd, 0, unix.SEEK_CUR); err == nil {
-			d.WithOffset(func(int64) int64 { return off })
-		}
-		return d, nil
+		return vfs.NewAnonDescription(r, name, st.Mode, keep), nil
 	}
 	s := &stream{host: f, fd: fd}
 	if s.polls, err = hostPoller.add(fd, &s.queue); err != nil {
@@ -206,11 +202,18 @@ func (r *regular) Write(_ vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 	return done, off, nil
 }
 
-// Seek implements vfs.Seeker.
-func (r *regular) Seek(_ vfs.Caller, _ *vfs.Description, off int64, whence int32, cur int64) (int64, error) {
-	if whence == unix.SEEK_CUR {
-		off, whence = off+cur, unix.SEEK_SET
+// SharedOffset implements vfs.OffsetSharer: the host's file description has it,
+// which standard output and standard error often share.
+func (r *regular) SharedOffset() int64 {
+	off, err := unix.Seek(r.fd, 0, unix.SEEK_CUR)
+	if err != nil {
+		return 0 // a regular file seeks
 	}
+	return off
+}
+
+// Seek implements vfs.Seeker.
+func (r *regular) Seek(_ vfs.Caller, _ *vfs.Description, off int64, whence int32, _ int64) (int64, error) {
 	return unix.Seek(r.fd, off, int(whence))
 }
 

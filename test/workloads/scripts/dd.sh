@@ -1,0 +1,1 @@
+dd if=/dev/zero of=f bs=4096 count=300 2>/dev/null; stat -c %s f; dd if=/dev/urandom of=g bs=1M count=3 2>/dev/null; dd if=g of=h bs=777 2>/dev/null; cmp g h && echo same; dd if=/dev/zero of=s bs=1 seek=1000000 count=1 2>/dev/null; stat -c %s s

@@ -1,0 +1,1 @@
+df --output=target /tmp /dev/shm | tail -2

@@ -1,0 +1,1 @@
+exec 2>/dev/null; true; echo $?; false; echo $?; (exit 77); echo $?; (bash -c "kill -9 \$\$") 2>/dev/null; echo $?; bash -c "kill -TERM \$\$"; echo $?; nosuchcommand 2>/dev/null; echo $?; /etc/passwd 2>/dev/null; echo $?

@@ -1,0 +1,1 @@
+node -e "const h=require('http');const s=h.createServer((q,r)=>{r.end('path '+q.url)}).listen(0,'127.0.0.1',()=>{let n=0;for(let i=0;i<5;i++)h.get({host:'127.0.0.1',port:s.address().port,path:'/'+i},r=>{let b='';r.on('data',d=>b+=d);r.on('end',()=>{console.log(b.slice(0,5));if(++n==5)s.close()})})})"

@@ -1,0 +1,1 @@
+node -e "console.log(process.version.split('.')[0], [1,2,3].map(x=>x*2)); const fs=require('fs'); fs.writeFileSync('f','data'); console.log(fs.readFileSync('f','utf8'), fs.readdirSync('.'))"; node -e "const {execSync}=require('child_process'); console.log(execSync('echo sub').toString().trim()); process.exit(4)"; echo $?

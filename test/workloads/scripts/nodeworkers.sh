@@ -1,0 +1,1 @@
+node -e "const {Worker,isMainThread}=require('worker_threads');let n=0;for(let i=0;i<3;i++){const w=new Worker('const {parentPort,workerData}=require(\"worker_threads\");parentPort.postMessage(workerData*2)',{eval:true,workerData:i});w.on('message',m=>{n+=m});w.on('exit',()=>{if(--left==0)console.log(n)})}let left=3"

@@ -1,0 +1,1 @@
+perl -e 'my %h; $h{$_ % 7}++ for 1..1000; print join(",", map {"$_=$h{$_}"} sort keys %h), "\n"'; perl -MPOSIX -e 'my $p=fork; if(!$p){exit 5} waitpid $p,0; print $?>>8,"\n"; print `echo backtick`'; perl -MSocket -e 'socketpair(A,B,AF_UNIX,SOCK_STREAM,0); syswrite A,"x"; sysread B,$b,1; print "$b\n"'

@@ -1,0 +1,1 @@
+python3 -c "import os,sys,json,hashlib,struct,time,random,re,collections; print(sys.version_info[:2], json.dumps({'a':[1,2]}), hashlib.sha256(b'x').hexdigest()[:10]); print(os.getpid()>0, os.cpu_count()>0, os.uname().sysname, len(os.urandom(8)))"; python3 -m json.tool <<< "{\"b\":1}"; python3 -c "import sys; sys.exit(9)"; echo $?

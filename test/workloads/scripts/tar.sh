@@ -1,0 +1,1 @@
+mkdir -p d/e; seq 100 > d/f; ln -s f d/l; ln d/f d/h; chmod 640 d/f; tar --numeric-owner --sort=name --mtime=@0 -cf t.tar d; sha256sum t.tar; mkdir o; tar -xf t.tar -C o; diff -r d o/d && echo same; stat -c "%a %h" o/d/f; tar -czf t.tgz d; tar -tzf t.tgz | sort; tar -cJf t.txz d; tar -tJf t.txz | wc -l

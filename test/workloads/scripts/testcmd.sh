@@ -1,0 +1,1 @@
+[ -e /etc ] && [ ! -e /nope ] && [ /etc/passwd -nt /nope ] && echo yes; [[ abc =~ ^a(.)c$ ]] && echo ${BASH_REMATCH[1]}; touch -d @100 o; touch n; [ n -nt o ] && echo newer; [ -w /etc/passwd ] && echo writable; [ -x /bin/sh ] && echo exec

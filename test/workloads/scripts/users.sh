@@ -1,0 +1,1 @@
+setpriv --reuid 1000 --regid 1000 --clear-groups id; setpriv --reuid 1000 --regid 1000 --clear-groups cat /etc/shadow; echo $?; touch /root/x; chmod 600 /root/x; setpriv --reuid 1000 --regid 1000 --clear-groups sh -c "cat /root/x; touch /tmp/w/q; echo \$?"
