@@ -189,6 +189,8 @@ func (s *Socket) handle(c vfs.Caller, r *request) (acked bool, err error) {
 		// What Linux says outside the initial user namespace; audit libraries
 		// take it for a kernel without auditing.
 		return false, unix.ECONNREFUSED
+	case unix.NETLINK_SOCK_DIAG:
+		return false, unix.ENOENT
 	case unix.NETLINK_ROUTE:
 		return s.route(c, r)
 	}

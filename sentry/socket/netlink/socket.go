@@ -68,6 +68,9 @@ func New(c vfs.Caller, ns *netns.Namespace, typ, protocol int) (*Socket, error) 
 	}
 	switch protocol {
 	case unix.NETLINK_ROUTE, unix.NETLINK_KOBJECT_UEVENT, unix.NETLINK_AUDIT, unix.NETLINK_USERSOCK:
+	case unix.NETLINK_SOCK_DIAG:
+		// As a kernel without diagnostic modules: every request fails, and ss(8)
+		// reads /proc/net instead.
 	default:
 		return nil, unix.EPROTONOSUPPORT
 	}
