@@ -38,7 +38,7 @@ bench: $(BIN)
 
 # docs writes the pages that are generated from the code.
 docs: $(BIN)
-	$(BIN) syscalls --format markdown > docs/compatibility.md
+	@{ echo '# System calls'; echo; echo 'Generated from the table by `make docs`. A call that is not listed returns ENOSYS and is logged once by name.'; echo; $(BIN) syscalls --format markdown; } > docs/compatibility.md
 
 deps-run:
 	@test/install.sh run

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -278,9 +279,18 @@ func (s *sandbox) Destroy(id string) error {
 	c.release()
 	s.mu.Lock()
 	delete(s.containers, id)
+	net := s.net
+	last := len(s.containers) == 0
 	s.mu.Unlock()
+	if last && net != nil {
+		// What was written before the end is still on its way.
+		net.Stack.Drain(drainNetwork)
+	}
 	return nil
 }
+
+// drainNetwork is how long the end of a sandbox waits for closed connections.
+const drainNetwork = 500 * time.Millisecond
 
 // pidsLimit returns the limit on processes of a spec, 0 for none.
 func pidsLimit(s *specs.Spec) int64 {
