@@ -70,7 +70,11 @@ func openHow(t *task, dirfd int32, name addr, how vfs.OpenHow) (uintptr, error) 
 	if err != nil {
 		return 0, err
 	}
-	b, err := baseOf(t, dirfd, s)
+	relative := s
+	if how.Resolve&unix.RESOLVE_IN_ROOT != 0 {
+		relative = "" // "/" means the directory then
+	}
+	b, err := baseOf(t, dirfd, relative)
 	if err != nil {
 		return 0, err
 	}

@@ -222,6 +222,9 @@ func (d *Description) ReadDir(c Caller, emit func(e Dirent) bool) error {
 	if !ok {
 		return unix.ENOTDIR
 	}
+	if d.path.dentry.Deleted() {
+		return unix.ENOENT
+	}
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
 	pos, err := r.ReadDir(c, d, d.off, emit)
