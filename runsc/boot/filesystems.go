@@ -41,7 +41,7 @@ func registerFileSystems(k *kernel.Kernel, limits *cgroupfs.Limits) {
 		o.Source = s.Source
 		return tmpfs.New(k.MemoryFile(), o), nil
 	}
-	for _, name := range []string{"tmpfs", "ramfs", "devtmpfs"} {
+	for _, name := range []string{"tmpfs", "ramfs", "devtmpfs", "mqueue"} {
 		vfs.RegisterFS(&vfs.FSType{Name: name, New: newTmpfs, UserMount: true})
 	}
 }

@@ -29,7 +29,7 @@ func script(b []byte) (interp, arg string, err error) {
 	end := bytes.IndexByte(line, '\n')
 	if end < 0 && len(b) == scriptLine {
 		// The line is cut: at least the interpreter's name must be whole.
-		if bytes.IndexAny(bytes.TrimLeft(line, " \t"), " \t") < 0 {
+		if !bytes.ContainsAny(bytes.TrimLeft(line, " \t"), " \t") {
 			return "", "", unix.ENOEXEC
 		}
 	} else if end >= 0 {

@@ -1,7 +1,6 @@
 package mm
 
 import (
-	"slices"
 	"sort"
 
 	"ringfort/sentry/usermem"
@@ -43,9 +42,4 @@ func (s *set[S]) within(r usermem.Range) (i, j int) {
 	for j = i; j < len(s.list) && s.list[j].bounds().Start < r.End; j++ {
 	}
 	return i, j
-}
-
-// insert adds seg, which overlaps none.
-func (s *set[S]) insert(seg S) {
-	s.list = slices.Insert(s.list, s.after(seg.bounds().Start), seg)
 }
