@@ -71,7 +71,7 @@ func Serve(root, conn, fds *os.File, opts Options) error {
 		defer proc.Close()
 	}
 	defer runtime.KeepAlive(proc) // a collected File would close the descriptor that s.proc is
-	unix.Umask(0) // modes of new files are the Sentry's decision
+	unix.Umask(0)                 // modes of new files are the Sentry's decision
 	s := &server{
 		conn: int(conn.Fd()), donate: int(fds.Fd()), proc: int(proc.Fd()), root: root, readOnly: opts.ReadOnly,
 		fids: map[uint32]*fid{}, msize: wire.MessageSize, in: make([]byte, 4096), syncs: make(chan struct{}, maxSyncs),
