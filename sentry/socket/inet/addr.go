@@ -38,7 +38,7 @@ func (s *Socket) parse(addr []byte, bind bool) (tcpip.FullAddress, error) {
 	}
 	switch {
 	case fam == unix.AF_INET && !bind && !s.stream() && len(addr) >= sizeofIn:
-		if s.ep.SocketOptions().GetV6Only() {
+		if s.endpoint().SocketOptions().GetV6Only() {
 			return tcpip.FullAddress{}, unix.EAFNOSUPPORT
 		}
 		a := parseIn(addr)
@@ -58,7 +58,7 @@ func (s *Socket) parse(addr []byte, bind bool) (tcpip.FullAddress, error) {
 			if len(addr) >= sizeofIn6 {
 				a.NIC = tcpip.NICID(int32(binary.NativeEndian.Uint32(addr[24:])))
 			}
-			if a.NIC < 0 || bind && a.NIC == 0 && s.ep.SocketOptions().GetBindToDevice() == 0 {
+			if a.NIC < 0 || bind && a.NIC == 0 && s.endpoint().SocketOptions().GetBindToDevice() == 0 {
 				return tcpip.FullAddress{}, unix.EINVAL
 			}
 		}

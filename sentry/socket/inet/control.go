@@ -88,7 +88,7 @@ func (s *Socket) recvControl(cm *tcpip.ReceivableControlMessages, r *socket.Rece
 		add(unix.SOL_SOCKET, opt, b)
 	}
 	if s.tcpInq.Load() && s.stream() {
-		if v, terr := s.ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption); terr == nil {
+		if v, terr := s.endpoint().GetSockOptInt(tcpip.ReceiveQueueSizeOption); terr == nil {
 			add(unix.SOL_TCP, unix.TCP_CM_INQ, socket.Int32(v))
 		}
 	}
@@ -141,7 +141,7 @@ func put4(b []byte, a tcpip.Address) {
 // payload of the packet it is about, and a struct sock_extended_err followed
 // by the address of who reported it.
 func (s *Socket) recvError(dst usermem.Seq, r *socket.Received) (int64, error) {
-	e := s.ep.SocketOptions().DequeueErr()
+	e := s.endpoint().SocketOptions().DequeueErr()
 	if e == nil {
 		return 0, unix.EAGAIN
 	}

@@ -148,6 +148,36 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+func TestConnectAgain(t *testing.T) {
+	c, ns := setup(t)
+	s := open(t, c, ns, unix.AF_INET, unix.SOCK_STREAM)
+	defer s.Release(c)
+	s.SetOption(c, unix.SOL_TCP, unix.TCP_NODELAY, socket.Int32(1))
+	try := func() error {
+		err := s.Connect(c, loopback(unix.AF_INET, 999))
+		if err == unix.EINPROGRESS {
+			c.Await(s.Queue(), wait.Writable|wait.Err|wait.HUp, func() bool { return s.Poll(wait.Out) != 0 })
+			err = s.Connected()
+		}
+		return err
+	}
+	for range 3 {
+		if err := try(); err != unix.ECONNREFUSED {
+			t.Fatalf("connect: %v", err)
+		}
+	}
+	l := open(t, c, ns, unix.AF_INET, unix.SOCK_STREAM)
+	defer l.Release(c)
+	l.Bind(c, loopback(unix.AF_INET, 999))
+	l.Listen(c, 1)
+	if err := try(); err != nil {
+		t.Fatalf("connect once there is a listener: %v", err)
+	}
+	if v, _ := s.GetOption(c, unix.SOL_TCP, unix.TCP_NODELAY, 4); binary.NativeEndian.Uint32(v) != 1 {
+		t.Error("an option was lost")
+	}
+}
+
 func TestUDP(t *testing.T) {
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		c, ns := setup(t)

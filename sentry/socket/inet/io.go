@@ -57,7 +57,7 @@ func (s *Socket) Send(c vfs.Caller, src usermem.Seq, m *socket.SendArgs) (int64,
 
 func (s *Socket) send(c vfs.Caller, src usermem.Seq, flags int, opts tcpip.WriteOptions) (int64, error) {
 	k := socket.NewCarrier(src)
-	n, terr := s.ep.Write(k, opts)
+	n, terr := s.endpoint().Write(k, opts)
 	k.Free()
 	if terr == nil {
 		return n, nil
@@ -135,7 +135,7 @@ func (s *Socket) Recv(c vfs.Caller, dst usermem.Seq, flags int, r *socket.Receiv
 func (s *Socket) recv(dst usermem.Seq, flags int, opts tcpip.ReadOptions) (int64, tcpip.ReadResult, error) {
 	k := socket.NewCarrier(dst)
 	k.Discard = flags&unix.MSG_TRUNC != 0 && s.stream()
-	res, terr := s.ep.Read(k, opts)
+	res, terr := s.endpoint().Read(k, opts)
 	k.Free()
 	switch terr.(type) {
 	case nil:
@@ -163,7 +163,7 @@ func (s *Socket) recv(dst usermem.Seq, flags int, opts tcpip.ReadOptions) (int64
 		return 0, res, netstack.Errno(terr)
 	}
 	if s.stream() && res.Count > 0 && flags&unix.MSG_PEEK == 0 {
-		s.ep.ModerateRecvBuf(res.Count)
+		s.endpoint().ModerateRecvBuf(res.Count)
 	}
 	return int64(res.Count), res, nil
 }
@@ -178,7 +178,7 @@ func (s *Socket) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg arch.Ar
 		if s.listening.Load() {
 			return 0, unix.EINVAL
 		}
-		v, terr := s.ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
+		v, terr := s.endpoint().GetSockOptInt(tcpip.ReceiveQueueSizeOption)
 		if terr != nil {
 			return 0, netstack.Errno(terr)
 		}
@@ -187,7 +187,7 @@ func (s *Socket) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg arch.Ar
 		if s.listening.Load() {
 			return 0, unix.EINVAL
 		}
-		v, terr := s.ep.GetSockOptInt(tcpip.SendQueueSizeOption)
+		v, terr := s.endpoint().GetSockOptInt(tcpip.SendQueueSizeOption)
 		if terr != nil {
 			return 0, netstack.Errno(terr)
 		}

@@ -21,12 +21,12 @@ var keptIP = map[int]int{
 }
 
 func (s *Socket) getIPOption(name int) ([]byte, error) {
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	switch name {
 	case unix.IP_TOS:
 		return s.getInt(tcpip.IPv4TOSOption)
 	case unix.IP_TTL:
-		v, terr := s.ep.GetSockOptInt(tcpip.IPv4TTLOption)
+		v, terr := s.endpoint().GetSockOptInt(tcpip.IPv4TTLOption)
 		if v == tcpip.UseDefaultIPv4TTL {
 			v = 64
 		}
@@ -39,7 +39,7 @@ func (s *Socket) getIPOption(name int) ([]byte, error) {
 		return socket.Bool(so.GetMulticastLoop()), nil
 	case unix.IP_MULTICAST_IF:
 		var v tcpip.MulticastInterfaceOption
-		if err := result(s.ep.GetSockOpt(&v)); err != nil {
+		if err := result(s.endpoint().GetSockOpt(&v)); err != nil {
 			return nil, err
 		}
 		b := make([]byte, 4)
@@ -72,8 +72,8 @@ func (s *Socket) getIPOption(name int) ([]byte, error) {
 
 // pathMTU is IP_MTU and IPV6_MTU: of the link towards the peer.
 func (s *Socket) pathMTU() ([]byte, error) {
-	local, terr := s.ep.GetLocalAddress()
-	if _, err := s.ep.GetRemoteAddress(); err != nil || terr != nil {
+	local, terr := s.endpoint().GetLocalAddress()
+	if _, err := s.endpoint().GetRemoteAddress(); err != nil || terr != nil {
 		return nil, unix.ENOTCONN
 	}
 	for _, i := range s.ns.Stack.Interfaces() {
@@ -98,7 +98,7 @@ func intOrByte(value []byte) (int32, error) {
 }
 
 func (s *Socket) setIPOption(c vfs.Caller, name int, value []byte) error {
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	switch name {
 	case unix.IP_ADD_MEMBERSHIP, unix.IP_DROP_MEMBERSHIP, unix.IP_MULTICAST_IF:
 		return s.setMembership(name, value)
@@ -121,14 +121,14 @@ func (s *Socket) setIPOption(c vfs.Caller, name int, value []byte) error {
 	on := v != 0
 	switch name {
 	case unix.IP_TOS:
-		return result(s.ep.SetSockOptInt(tcpip.IPv4TOSOption, int(v&0xff)))
+		return result(s.endpoint().SetSockOptInt(tcpip.IPv4TOSOption, int(v&0xff)))
 	case unix.IP_TTL:
 		if v == -1 {
 			v = tcpip.UseDefaultIPv4TTL
 		} else if v < 1 || v > 255 {
 			return unix.EINVAL
 		}
-		return result(s.ep.SetSockOptInt(tcpip.IPv4TTLOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.IPv4TTLOption, int(v)))
 	case unix.IP_MULTICAST_TTL:
 		if s.stream() || v < -1 || v > 255 {
 			return unix.EINVAL
@@ -136,7 +136,7 @@ func (s *Socket) setIPOption(c vfs.Caller, name int, value []byte) error {
 		if v == -1 {
 			v = 1
 		}
-		return result(s.ep.SetSockOptInt(tcpip.MulticastTTLOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.MulticastTTLOption, int(v)))
 	case unix.IP_MTU_DISCOVER:
 		if v < unix.IP_PMTUDISC_DONT || v > unix.IP_PMTUDISC_OMIT {
 			return unix.EINVAL
@@ -191,7 +191,7 @@ func (s *Socket) setDiscover(v int) error {
 	default:
 		v = int(tcpip.PMTUDiscoveryProbe)
 	}
-	if terr := s.ep.SetSockOptInt(tcpip.MTUDiscoverOption, v); terr != nil {
+	if terr := s.endpoint().SetSockOptInt(tcpip.MTUDiscoverOption, v); terr != nil {
 		if _, ok := terr.(*tcpip.ErrNotSupported); ok && s.stream() {
 			return nil // TCP always discovers
 		}
@@ -226,7 +226,7 @@ func (s *Socket) setMembership(name int, value []byte) error {
 	}
 	nic := tcpip.NICID(index)
 	if name == unix.IP_MULTICAST_IF {
-		return result(s.ep.SetSockOpt(&tcpip.MulticastInterfaceOption{NIC: nic, InterfaceAddr: ifAddr}))
+		return result(s.endpoint().SetSockOpt(&tcpip.MulticastInterfaceOption{NIC: nic, InterfaceAddr: ifAddr}))
 	}
 	if !netip.AddrFrom4(group).IsMulticast() {
 		return unix.EINVAL
@@ -238,9 +238,9 @@ func (s *Socket) setMembership(name int, value []byte) error {
 func (s *Socket) join(add bool, nic tcpip.NICID, ifAddr, group tcpip.Address) error {
 	var terr tcpip.Error
 	if add {
-		terr = s.ep.SetSockOpt(&tcpip.AddMembershipOption{NIC: nic, InterfaceAddr: ifAddr, MulticastAddr: group})
+		terr = s.endpoint().SetSockOpt(&tcpip.AddMembershipOption{NIC: nic, InterfaceAddr: ifAddr, MulticastAddr: group})
 	} else {
-		terr = s.ep.SetSockOpt(&tcpip.RemoveMembershipOption{NIC: nic, InterfaceAddr: ifAddr, MulticastAddr: group})
+		terr = s.endpoint().SetSockOpt(&tcpip.RemoveMembershipOption{NIC: nic, InterfaceAddr: ifAddr, MulticastAddr: group})
 	}
 	if _, ok := terr.(*tcpip.ErrPortInUse); ok {
 		return unix.EADDRINUSE

@@ -21,12 +21,12 @@ var keptIPv6 = map[int]int{
 }
 
 func (s *Socket) getIPv6Option(name int) ([]byte, error) {
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	switch name {
 	case unix.IPV6_V6ONLY:
 		return socket.Bool(so.GetV6Only()), nil
 	case unix.IPV6_UNICAST_HOPS:
-		v, terr := s.ep.GetSockOptInt(tcpip.IPv6HopLimitOption)
+		v, terr := s.endpoint().GetSockOptInt(tcpip.IPv6HopLimitOption)
 		if v == tcpip.UseDefaultIPv6HopLimit {
 			v = 64
 		}
@@ -65,7 +65,7 @@ func (s *Socket) getIPv6Option(name int) ([]byte, error) {
 }
 
 func (s *Socket) setIPv6Option(c vfs.Caller, name int, value []byte) error {
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	switch name {
 	case unix.IPV6_JOIN_GROUP, unix.IPV6_LEAVE_GROUP:
 		// struct ipv6_mreq: the group and an index.
@@ -88,7 +88,7 @@ func (s *Socket) setIPv6Option(c vfs.Caller, name int, value []byte) error {
 	on := v != 0
 	switch name {
 	case unix.IPV6_V6ONLY:
-		if a, terr := s.ep.GetLocalAddress(); terr == nil && a.Port != 0 {
+		if a, terr := s.endpoint().GetLocalAddress(); terr == nil && a.Port != 0 {
 			return unix.EINVAL // only before bind
 		}
 		so.SetV6Only(on)
@@ -96,7 +96,7 @@ func (s *Socket) setIPv6Option(c vfs.Caller, name int, value []byte) error {
 		if v < -1 || v > 255 {
 			return unix.EINVAL
 		}
-		return result(s.ep.SetSockOptInt(tcpip.IPv6HopLimitOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.IPv6HopLimitOption, int(v)))
 	case unix.IPV6_MULTICAST_HOPS:
 		if s.stream() {
 			return unix.ENOPROTOOPT
@@ -107,7 +107,7 @@ func (s *Socket) setIPv6Option(c vfs.Caller, name int, value []byte) error {
 		if v == -1 {
 			v = 1
 		}
-		return result(s.ep.SetSockOptInt(tcpip.MulticastTTLOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.MulticastTTLOption, int(v)))
 	case unix.IPV6_MULTICAST_LOOP:
 		if v != 0 && v != 1 {
 			return unix.EINVAL
@@ -117,12 +117,12 @@ func (s *Socket) setIPv6Option(c vfs.Caller, name int, value []byte) error {
 		if v < 0 {
 			return unix.ENODEV
 		}
-		return result(s.ep.SetSockOptInt(tcpip.IPv6MulticastInterfaceOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.IPv6MulticastInterfaceOption, int(v)))
 	case unix.IPV6_TCLASS:
 		if v < -1 || v > 255 {
 			return unix.EINVAL
 		}
-		return result(s.ep.SetSockOptInt(tcpip.IPv6TrafficClassOption, int(max(v, 0))))
+		return result(s.endpoint().SetSockOptInt(tcpip.IPv6TrafficClassOption, int(max(v, 0))))
 	case unix.IPV6_RECVPKTINFO:
 		so.SetIPv6ReceivePacketInfo(on)
 	case unix.IPV6_RECVHOPLIMIT:
@@ -139,7 +139,7 @@ func (s *Socket) setIPv6Option(c vfs.Caller, name int, value []byte) error {
 		}
 		return s.setDiscover(int(v))
 	case unix.IPV6_CHECKSUM:
-		return result(s.ep.SetSockOptInt(tcpip.IPv6Checksum, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.IPv6Checksum, int(v)))
 	case unix.IPV6_MTU:
 		if v < 1280 && v != 0 {
 			return unix.EINVAL

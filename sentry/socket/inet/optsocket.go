@@ -53,7 +53,7 @@ func (s *Socket) GetOption(c vfs.Caller, level, name, max int) ([]byte, error) {
 		return nil, unix.ENOPROTOOPT
 	case level == unix.SOL_ICMPV6 && s.Type() == unix.SOCK_RAW && name == unix.ICMPV6_FILTER:
 		var f tcpip.ICMPv6Filter
-		if terr := s.ep.GetSockOpt(&f); terr != nil {
+		if terr := s.endpoint().GetSockOpt(&f); terr != nil {
 			return nil, netstack.Errno(terr)
 		}
 		v := make([]byte, 32)
@@ -91,7 +91,7 @@ func (s *Socket) SetOption(c vfs.Caller, level, name int, value []byte) error {
 		for i := range f.DenyType {
 			f.DenyType[i] = binary.NativeEndian.Uint32(value[4*i:])
 		}
-		return result(s.ep.SetSockOpt(&f))
+		return result(s.endpoint().SetSockOpt(&f))
 	case level == unix.SOL_RAW && s.Type() == unix.SOCK_RAW:
 		s.keep(level, name, value) // ICMP_FILTER only spares the reader packets
 		return nil
@@ -111,7 +111,7 @@ func (s *Socket) getSocketOption(c vfs.Caller, name int) ([]byte, error) {
 	if v, ok := s.GetCommon(name); ok {
 		return v, nil
 	}
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	switch name {
 	case unix.SO_ERROR:
 		return socket.Int32(int(s.takeError())), nil
@@ -177,13 +177,13 @@ func (s *Socket) getSocketOption(c vfs.Caller, name int) ([]byte, error) {
 // takeError is SO_ERROR: it clears what it returns.
 func (s *Socket) takeError() unix.Errno {
 	if s.stream() {
-		switch tcp.EndpointState(s.ep.State()) {
+		switch tcp.EndpointState(s.endpoint().State()) {
 		case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:
 			return 0
 		}
 		s.started.Store(false)
 	}
-	terr := s.ep.LastError()
+	terr := s.endpoint().LastError()
 	if terr == nil || s.stream() && s.broken.Swap(true) {
 		return 0
 	}
@@ -194,7 +194,7 @@ func (s *Socket) setSocketOption(c vfs.Caller, name int, value []byte) error {
 	if ok, err := s.SetCommon(name, value); ok {
 		return err
 	}
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	if name == unix.SO_BINDTODEVICE {
 		return s.bindToDevice(c, value)
 	}
@@ -271,7 +271,7 @@ func (s *Socket) setSocketOption(c vfs.Caller, name int, value []byte) error {
 }
 
 func (s *Socket) bindToDevice(c vfs.Caller, value []byte) error {
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	if so.GetBindToDevice() != 0 && !c.Creds().HasCapIn(unix.CAP_NET_RAW, s.ns.UserNS) {
 		return unix.EPERM
 	}

@@ -22,7 +22,7 @@ var keptTCP = map[int]int{
 }
 
 func (s *Socket) getTCPOption(name, max int) ([]byte, error) {
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	switch name {
 	case unix.TCP_NODELAY:
 		return socket.Bool(!so.GetDelayOption()), nil
@@ -40,30 +40,30 @@ func (s *Socket) getTCPOption(name, max int) ([]byte, error) {
 		return s.getInt(tcpip.TCPWindowClampOption)
 	case unix.TCP_KEEPIDLE:
 		var v tcpip.KeepaliveIdleOption
-		err := result(s.ep.GetSockOpt(&v))
+		err := result(s.endpoint().GetSockOpt(&v))
 		return socket.Int32(int(time.Duration(v) / time.Second)), err
 	case unix.TCP_KEEPINTVL:
 		var v tcpip.KeepaliveIntervalOption
-		err := result(s.ep.GetSockOpt(&v))
+		err := result(s.endpoint().GetSockOpt(&v))
 		return socket.Int32(int(time.Duration(v) / time.Second)), err
 	case unix.TCP_USER_TIMEOUT:
 		var v tcpip.TCPUserTimeoutOption
-		err := result(s.ep.GetSockOpt(&v))
+		err := result(s.endpoint().GetSockOpt(&v))
 		return socket.Int32(int(time.Duration(v) / time.Millisecond)), err
 	case unix.TCP_LINGER2:
 		var v tcpip.TCPLingerTimeoutOption
-		err := result(s.ep.GetSockOpt(&v))
+		err := result(s.endpoint().GetSockOpt(&v))
 		if v < 0 {
 			return socket.Int32(-1), err
 		}
 		return socket.Int32(int(time.Duration(v) / time.Second)), err
 	case unix.TCP_DEFER_ACCEPT:
 		var v tcpip.TCPDeferAcceptOption
-		err := result(s.ep.GetSockOpt(&v))
+		err := result(s.endpoint().GetSockOpt(&v))
 		return socket.Int32(int(time.Duration(v) / time.Second)), err
 	case unix.TCP_CONGESTION:
 		var v tcpip.CongestionControlOption
-		if err := result(s.ep.GetSockOpt(&v)); err != nil {
+		if err := result(s.endpoint().GetSockOpt(&v)); err != nil {
 			return nil, err
 		}
 		const caNameMax = 16 // TCP_CA_NAME_MAX
@@ -84,15 +84,15 @@ func (s *Socket) getTCPOption(name, max int) ([]byte, error) {
 }
 
 func (s *Socket) getInt(opt tcpip.SockOptInt) ([]byte, error) {
-	v, terr := s.ep.GetSockOptInt(opt)
+	v, terr := s.endpoint().GetSockOptInt(opt)
 	return socket.Int32(v), result(terr)
 }
 
 func (s *Socket) setTCPOption(c vfs.Caller, name int, value []byte) error {
-	so := s.ep.SocketOptions()
+	so := s.endpoint().SocketOptions()
 	if name == unix.TCP_CONGESTION {
 		v := tcpip.CongestionControlOption(strings.TrimRight(string(value[:min(len(value), 15)]), "\x00"))
-		if terr := s.ep.SetSockOpt(&v); terr != nil {
+		if terr := s.endpoint().SetSockOpt(&v); terr != nil {
 			return unix.ENOENT
 		}
 		return nil
@@ -114,49 +114,49 @@ func (s *Socket) setTCPOption(c vfs.Caller, name int, value []byte) error {
 	case unix.TCP_QUICKACK:
 		so.SetQuickAck(v != 0)
 	case unix.TCP_MAXSEG:
-		return result(s.ep.SetSockOptInt(tcpip.MaxSegOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.MaxSegOption, int(v)))
 	case unix.TCP_KEEPIDLE:
 		if v < 1 || v > maxKeep {
 			return unix.EINVAL
 		}
 		o := tcpip.KeepaliveIdleOption(secs)
-		return result(s.ep.SetSockOpt(&o))
+		return result(s.endpoint().SetSockOpt(&o))
 	case unix.TCP_KEEPINTVL:
 		if v < 1 || v > maxKeep {
 			return unix.EINVAL
 		}
 		o := tcpip.KeepaliveIntervalOption(secs)
-		return result(s.ep.SetSockOpt(&o))
+		return result(s.endpoint().SetSockOpt(&o))
 	case unix.TCP_KEEPCNT:
 		if v < 1 || v > 127 {
 			return unix.EINVAL
 		}
-		return result(s.ep.SetSockOptInt(tcpip.KeepaliveCountOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.KeepaliveCountOption, int(v)))
 	case unix.TCP_SYNCNT:
 		if v < 1 || v > 127 {
 			return unix.EINVAL
 		}
-		return result(s.ep.SetSockOptInt(tcpip.TCPSynCountOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.TCPSynCountOption, int(v)))
 	case unix.TCP_USER_TIMEOUT:
 		if v < 0 {
 			return unix.EINVAL
 		}
 		o := tcpip.TCPUserTimeoutOption(time.Duration(v) * time.Millisecond)
-		return result(s.ep.SetSockOpt(&o))
+		return result(s.endpoint().SetSockOpt(&o))
 	case unix.TCP_LINGER2:
 		o := tcpip.TCPLingerTimeoutOption(secs)
 		if v < 0 {
 			o = -1
 		}
-		return result(s.ep.SetSockOpt(&o))
+		return result(s.endpoint().SetSockOpt(&o))
 	case unix.TCP_DEFER_ACCEPT:
 		o := tcpip.TCPDeferAcceptOption(max(secs, 0))
-		return result(s.ep.SetSockOpt(&o))
+		return result(s.endpoint().SetSockOpt(&o))
 	case unix.TCP_WINDOW_CLAMP:
 		if v < 0 {
 			return unix.EINVAL
 		}
-		return result(s.ep.SetSockOptInt(tcpip.TCPWindowClampOption, int(v)))
+		return result(s.endpoint().SetSockOptInt(tcpip.TCPWindowClampOption, int(v)))
 	case unix.TCP_INQ:
 		s.tcpInq.Store(v != 0)
 	default:
@@ -196,12 +196,12 @@ func (s *Socket) tcpInfo() ([]byte, error) {
 		rcvSpace = 96
 	)
 	var o tcpip.TCPInfoOption
-	if err := result(s.ep.GetSockOpt(&o)); err != nil {
+	if err := result(s.endpoint().GetSockOpt(&o)); err != nil {
 		return nil, err
 	}
 	b := make([]byte, size)
 	put := func(off int, v uint32) { binary.NativeEndian.PutUint32(b[off:], v) }
-	b[0] = linuxState(tcp.EndpointState(s.ep.State()))
+	b[0] = linuxState(tcp.EndpointState(s.endpoint().State()))
 	switch o.CcState {
 	case tcpip.RTORecovery:
 		b[1] = 4 // TCP_CA_Loss
@@ -215,12 +215,12 @@ func (s *Socket) tcpInfo() ([]byte, error) {
 	put(rttVar, uint32(o.RTTVar/time.Microsecond))
 	put(ssthresh, o.SndSsthresh)
 	put(cwnd, o.SndCwnd)
-	if mss, terr := s.ep.GetSockOptInt(tcpip.MaxSegOption); terr == nil {
+	if mss, terr := s.endpoint().GetSockOptInt(tcpip.MaxSegOption); terr == nil {
 		put(sndMSS, uint32(mss))
 		put(rcvMSS, uint32(mss))
 		put(advMSS, uint32(mss))
 		put(pmtu, uint32(mss)+40)
 	}
-	put(rcvSpace, uint32(s.ep.SocketOptions().GetReceiveBufferSize()))
+	put(rcvSpace, uint32(s.endpoint().SocketOptions().GetReceiveBufferSize()))
 	return b, nil
 }

@@ -26,7 +26,7 @@ type Socket struct {
 	socket.Base
 	vfs.FileBase
 	ns    *netns.Namespace
-	ep    tcpip.Endpoint
+	ep    atomic.Pointer[tcpip.Endpoint] // replaced by renew only
 	queue wait.Queue
 	wq    *waiter.Queue
 	entry waiter.Entry
@@ -50,6 +50,8 @@ type Socket struct {
 
 	mu   sync.Mutex
 	kept map[optionKey][]byte // options that are remembered only
+	// bound is where Bind put the socket, nil if it was never called.
+	bound *tcpip.FullAddress
 }
 
 var cookies atomic.Uint64
@@ -159,13 +161,17 @@ func mayPing(c vfs.Caller, ns *netns.Namespace) error {
 }
 
 func newSocket(ns *netns.Namespace, ep tcpip.Endpoint, wq *waiter.Queue, family, typ, protocol int) *Socket {
-	s := &Socket{ns: ns, ep: ep, wq: wq}
+	s := &Socket{ns: ns, wq: wq}
+	s.ep.Store(&ep)
 	s.Init(family, typ, protocol)
 	s.entry.Init(s, waiter.AllEvents|waiter.EventInternal)
 	wq.EventRegister(&s.entry)
 	ns.IncRef()
 	return s
 }
+
+// endpoint is what carries the socket now.
+func (s *Socket) endpoint() tcpip.Endpoint { return *s.ep.Load() }
 
 // NotifyEvent passes an event of the endpoint on. It implements
 // waiter.EventListener.
@@ -194,8 +200,8 @@ func (s *Socket) Poll(mask wait.Events) wait.Events {
 	if s.stream() {
 		return s.pollTCP(mask) & mask
 	}
-	ev := wait.Events(s.ep.Readiness(waiter.EventMask(mask) & waiter.AllEvents))
-	if s.ep.SocketOptions().PeekErr() != nil {
+	ev := wait.Events(s.endpoint().Readiness(waiter.EventMask(mask) & waiter.AllEvents))
+	if s.endpoint().SocketOptions().PeekErr() != nil {
 		ev |= wait.Err
 	}
 	if ended := s.ended.Load(); ended&1 != 0 {
@@ -209,7 +215,7 @@ func (s *Socket) Poll(mask wait.Events) wait.Events {
 
 func (s *Socket) pollTCP(mask wait.Events) wait.Events {
 	const over = wait.Readable | wait.Writable | wait.RdHUp | wait.HUp
-	switch tcp.EndpointState(s.ep.State()) {
+	switch tcp.EndpointState(s.endpoint().State()) {
 	case tcp.StateInitial, tcp.StateBound:
 		if s.started.Load() {
 			return 0
@@ -228,7 +234,7 @@ func (s *Socket) pollTCP(mask wait.Events) wait.Events {
 		}
 		return over | wait.Err
 	}
-	ev := wait.Events(s.ep.Readiness(waiter.EventMask(mask|wait.Readable|wait.RdHUp) & waiter.AllEvents))
+	ev := wait.Events(s.endpoint().Readiness(waiter.EventMask(mask|wait.Readable|wait.RdHUp) & waiter.AllEvents))
 	ended := s.ended.Load()
 	if ended&1 != 0 {
 		ev |= wait.RdHUp | wait.Readable
@@ -249,8 +255,11 @@ func (s *Socket) Bind(c vfs.Caller, addr []byte) error {
 		s.Type() != unix.SOCK_RAW {
 		return unix.EACCES
 	}
-	switch terr := s.ep.Bind(a); terr.(type) {
+	switch terr := s.endpoint().Bind(a); terr.(type) {
 	case nil:
+		s.mu.Lock()
+		s.bound = &a
+		s.mu.Unlock()
 		return nil
 	case *tcpip.ErrAlreadyBound:
 		return unix.EINVAL
@@ -267,7 +276,7 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 		return unix.EINVAL
 	}
 	if family(addr) == unix.AF_UNSPEC {
-		if terr := s.ep.Disconnect(); terr != nil {
+		if terr := s.endpoint().Disconnect(); terr != nil {
 			return netstack.Errno(terr)
 		}
 		return nil
@@ -291,7 +300,12 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 			return err
 		}
 	}
-	terr := s.ep.Connect(s.anyToLoopback(a))
+	if s.failed.Load() {
+		if err := s.renew(); err != nil {
+			return err
+		}
+	}
+	terr := s.endpoint().Connect(s.anyToLoopback(a))
 	switch terr.(type) {
 	case nil:
 		return nil
@@ -301,27 +315,31 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 	case *tcpip.ErrNoPortAvailable:
 		return unix.EADDRNOTAVAIL
 	}
+	if s.stream() && tcp.EndpointState(s.endpoint().State()) == tcp.StateError {
+		s.broken.Store(true)
+		s.failed.Store(true)
+	}
 	return netstack.Errno(terr)
 }
 
 // Connected returns how a connection attempt ended.
 func (s *Socket) Connected() error {
-	switch tcp.EndpointState(s.ep.State()) {
+	switch tcp.EndpointState(s.endpoint().State()) {
 	case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:
 		return unix.EAGAIN
 	}
 	s.started.Store(false)
-	if terr := s.ep.LastError(); terr != nil && !s.broken.Swap(true) {
+	if terr := s.endpoint().LastError(); terr != nil && !s.broken.Swap(true) {
 		s.failed.Store(true)
 		return netstack.Errno(terr)
 	}
-	if tcp.EndpointState(s.ep.State()) == tcp.StateError {
+	if tcp.EndpointState(s.endpoint().State()) == tcp.StateError {
 		return unix.ECONNABORTED
 	}
-	if peer, terr := s.ep.GetRemoteAddress(); terr == nil {
+	if peer, terr := s.endpoint().GetRemoteAddress(); terr == nil {
 		// The first connect after success is told of it by tcpip, and the
 		// caller has been now: the next one is an error.
-		s.ep.Connect(peer)
+		s.endpoint().Connect(peer)
 	}
 	return nil
 }
@@ -336,7 +354,7 @@ func (s *Socket) Listen(c vfs.Caller, backlog int) error {
 		backlog = somaxconn
 	}
 	// Linux adds one, and a backlog of nothing would refuse everyone.
-	terr := s.ep.Listen(backlog + 1)
+	terr := s.endpoint().Listen(backlog + 1)
 	if terr != nil {
 		if _, ok := terr.(*tcpip.ErrNoPortAvailable); ok {
 			return unix.EADDRINUSE
@@ -353,7 +371,7 @@ func (s *Socket) Accept(c vfs.Caller) (socket.Socket, []byte, error) {
 		return nil, nil, unix.EOPNOTSUPP
 	}
 	var from tcpip.FullAddress
-	ep, wq, terr := s.ep.Accept(&from)
+	ep, wq, terr := s.endpoint().Accept(&from)
 	switch terr.(type) {
 	case nil:
 	case *tcpip.ErrWouldBlock:
@@ -380,7 +398,7 @@ func (s *Socket) Shutdown(c vfs.Caller, how int) error {
 	default:
 		return unix.EINVAL
 	}
-	if terr := s.ep.Shutdown(flags); terr != nil {
+	if terr := s.endpoint().Shutdown(flags); terr != nil {
 		return netstack.Errno(terr)
 	}
 	if s.listening.Load() && bits&1 != 0 {
@@ -397,9 +415,9 @@ func (s *Socket) Name(c vfs.Caller, peer bool) ([]byte, error) {
 	var a tcpip.FullAddress
 	var terr tcpip.Error
 	if peer {
-		a, terr = s.ep.GetRemoteAddress()
+		a, terr = s.endpoint().GetRemoteAddress()
 	} else {
-		a, terr = s.ep.GetLocalAddress()
+		a, terr = s.endpoint().GetLocalAddress()
 	}
 	if terr != nil {
 		return nil, netstack.Errno(terr)
@@ -410,7 +428,7 @@ func (s *Socket) Name(c vfs.Caller, peer bool) ([]byte, error) {
 // Release closes the endpoint. A TCP connection ends in the background.
 func (s *Socket) Release(vfs.Caller) {
 	s.wq.EventUnregister(&s.entry)
-	s.ep.Close()
+	s.endpoint().Close()
 	s.queue.Notify(wait.HUp | wait.Readable | wait.Writable | wait.Internal)
 	s.ns.DecRef()
 }

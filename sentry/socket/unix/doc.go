@@ -5,6 +5,9 @@
 // It owns the data between two sockets of a sandbox: each socket has an inbox
 // that its peers put into. Nothing here reaches the host.
 //
+// A socket sent over itself and then closed keeps itself alive until the
+// sandbox ends; maxInFlight bounds what can be lost that way.
+//
 // What it must never do: wait; hold a lock while a description is released
 // (that may close a socket of this very package); count on a peer staying.
 //

@@ -489,3 +489,34 @@ CASE(interface_list) {
 	CHECK(ioctl(f, SIOCGIFCONF, &k) == 0 && k.ifc_len >= (int)sizeof(struct ifreq) &&
 	      !strcmp(k.ifc_req[0].ifr_name, "lo"));
 }
+CASE(connect_again) {
+	int p = unused_port(), f = sock(SOCK_STREAM), on = 1, l;
+	setsockopt(f, SOL_TCP, TCP_NODELAY, &on, 4);
+	addr("127.0.0.1", p);
+	FAILS(connect(f, (void *)&at, len), ECONNREFUSED);
+	FAILS(connect(f, (void *)&at, len), ECONNREFUSED);
+	l = sock(SOCK_STREAM);
+	setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &on, 4);
+	CHECK(bind(l, (void *)&at, len) == 0 && listen(l, 1) == 0);
+	CHECK(connect(f, (void *)&at, len) == 0);
+	socklen_t n = 4;
+	on = 0;
+	CHECK(getsockopt(f, SOL_TCP, TCP_NODELAY, &on, &n) == 0 && on == 1);
+	v = accept(l, 0, 0);
+	CHECK(write(v, "ok", 2) == 2 && read(f, buf, 9) == 2);
+}
+CASE(bound_connect_again) {
+	struct sockaddr_in a, b;
+	socklen_t n = sizeof a;
+	int p = unused_port(), q = unused_port(), f = sock(SOCK_STREAM), on = 1, l;
+	addr("127.0.0.1", q);
+	CHECK(bind(f, (void *)&at, len) == 0);
+	a = at;
+	addr("127.0.0.1", p);
+	FAILS(connect(f, (void *)&at, len), ECONNREFUSED);
+	l = sock(SOCK_STREAM);
+	setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &on, 4);
+	CHECK(bind(l, (void *)&at, len) == 0 && listen(l, 1) == 0);
+	CHECK(connect(f, (void *)&at, len) == 0);
+	CHECK(getsockname(f, (void *)&b, &n) == 0 && a.sin_port == b.sin_port);
+}
