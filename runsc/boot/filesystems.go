@@ -3,6 +3,7 @@ package boot
 import (
 	"ringfort/sentry/fs/cgroupfs"
 	"ringfort/sentry/fs/devpts"
+	"ringfort/sentry/fs/devtmpfs"
 	"ringfort/sentry/fs/overlay"
 	"ringfort/sentry/fs/proc"
 	"ringfort/sentry/fs/sysfs"
@@ -33,6 +34,9 @@ func registerFileSystems(k *kernel.Kernel, limits *cgroupfs.Limits) {
 	vfs.RegisterFS(&vfs.FSType{Name: "cgroup2", New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
 		return cgroupfs.NewV2(k, c, *limits), nil
 	}})
+	vfs.RegisterFS(&vfs.FSType{Name: "devtmpfs", New: func(vfs.Caller, vfs.MountSource) (*vfs.Superblock, error) {
+		return devtmpfs.New(k.MemoryFile())
+	}})
 	newTmpfs := func(c vfs.Caller, s vfs.MountSource) (*vfs.Superblock, error) {
 		o, err := tmpfs.ParseOptions(c, s.Data)
 		if err != nil {
@@ -41,7 +45,7 @@ func registerFileSystems(k *kernel.Kernel, limits *cgroupfs.Limits) {
 		o.Source = s.Source
 		return tmpfs.New(k.MemoryFile(), o), nil
 	}
-	for _, name := range []string{"tmpfs", "ramfs", "devtmpfs", "mqueue"} {
+	for _, name := range []string{"tmpfs", "ramfs", "mqueue"} {
 		vfs.RegisterFS(&vfs.FSType{Name: name, New: newTmpfs, UserMount: true})
 	}
 }
