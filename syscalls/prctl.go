@@ -116,7 +116,10 @@ func prctlCaps(t *task, a arguments) (uintptr, error) {
 	case unix.PR_GET_SECUREBITS:
 		return uintptr(c.SecureBits), nil
 	case unix.PR_SET_SECUREBITS:
-		if !c.HasCap(unix.CAP_SETPCAP) {
+		// The lock of each bit is the bit above it: capabilities(7).
+		locked := c.SecureBits >> 1 & 0x55
+		unknown, change := a[1].Uint64()>>8 != 0, c.SecureBits^a[1].Uint()
+		if !c.HasCap(unix.CAP_SETPCAP) || unknown || change&(locked|locked<<1) != 0 {
 			return 0, unix.EPERM
 		}
 		d := c.Copy()

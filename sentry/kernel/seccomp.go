@@ -65,6 +65,9 @@ func (t *Task) SetSeccompStrict() error {
 // AddSeccompFilter is SECCOMP_SET_MODE_FILTER for t or, with sync, for all its
 // process's threads. With sync it returns the ID of a thread that stands in the way.
 func (t *Task) AddSeccompFilter(insns []bpf.Instruction, sync bool) (int32, error) {
+	if !loadsAllowed(insns) {
+		return 0, unix.EINVAL
+	}
 	p, err := bpf.Compile(insns, true)
 	if err != nil {
 		return 0, unix.EINVAL
@@ -95,6 +98,27 @@ func (t *Task) AddSeccompFilter(insns []bpf.Instruction, sync bool) (int32, erro
 		}
 	}
 	return 0, nil
+}
+
+// loadsAllowed reports whether a filter reads its data as seccomp(2) wants it:
+// aligned words within struct seccomp_data, and the data's length.
+func loadsAllowed(insns []bpf.Instruction) bool {
+	const sizeofSeccompData = 64
+	for _, i := range insns {
+		class, mode, size := i.OpCode&0x07, i.OpCode&0xe0, i.OpCode&0x18
+		if class != unix.BPF_LD && class != unix.BPF_LDX {
+			continue
+		}
+		switch mode {
+		case unix.BPF_ABS:
+			if class != unix.BPF_LD || size != unix.BPF_W || i.K%4 != 0 || i.K >= sizeofSeccompData {
+				return false
+			}
+		case unix.BPF_IND, unix.BPF_MSH:
+			return false
+		}
+	}
+	return true
 }
 
 // descends reports whether s is old or has grown out of it.
