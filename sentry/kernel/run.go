@@ -199,7 +199,7 @@ type faultMemory struct {
 
 // maxSameFault is how often in a row one instruction may fault at one address
 // with nothing missing before the application is told.
-const maxSameFault = 8
+const maxSameFault = 4
 
 // repeats notes a fault and reports whether it has come too often.
 func (f *faultMemory) repeats(idle bool, rip, addr uint64) bool {

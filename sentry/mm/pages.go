@@ -305,9 +305,11 @@ func (m *MemoryManager) HandleFault(a usermem.Addr, at usermem.Access, known boo
 	}
 	if !known && !at.Exec {
 		at.Read = true
-		// A page that is there and may be read was hit by a write.
+		// A page that is there and may be read was hit by a write, unless another
+		// thread has just brought it in: where writing is never allowed, the
+		// fault has to come back before it is believed (Task.fault).
 		if p, ok := m.pmas.at(a); ok && p.hostProt() != 0 {
-			at.Write = p.hostProt()&platform.Write == 0
+			at.Write = p.hostProt()&platform.Write == 0 && v.prot&platform.Write != 0
 		} else if v.anonymous() && v.prot&platform.Write != 0 {
 			at.Write = true
 		}
