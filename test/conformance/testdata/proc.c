@@ -221,17 +221,3 @@ CASE(sysctls) {
 	CHECK(strcmp(b, slurp("/proc/sys/kernel/random/uuid")) && slurp("/proc/sys/net/core/somaxconn"));
 	FAILS(open("/proc/sys/kernel/nothing", O_RDONLY), ENOENT);
 }
-CASE(user_maps) {
-	pid_t pid;
-	CHILD(pid) {
-		int a, b;
-		unsigned c;
-		CHECK(sscanf(slurp("/proc/self/uid_map"), "%d %d %u", &a, &b, &c) == 3 && a == 0);
-		CHECK(unshare(CLONE_NEWUSER) == 0 && !strcmp(slurp("/proc/self/uid_map"), "") && getuid() == 65534);
-		int fd = open("/proc/self/uid_map", O_WRONLY);
-		CHECK(write(fd, "0 0 1\n", 6) == 6 && getuid() == 0);
-		FAILS(write(open("/proc/self/uid_map", O_WRONLY), "0 0 1\n", 6), EPERM);
-		CHECK(!strcmp(slurp("/proc/self/setgroups"), "allow\n"));
-	}
-	CHECK(wait_code(pid) == 0);
-}
