@@ -54,6 +54,10 @@ func Run(opts *Options, id string, co *CreateOptions, keep bool) (int, error) {
 			}
 		}
 	}
+	var gone *control.Error
+	if werr != nil && errors.As(err, &gone) && gone.Kind == control.KindNotRunning {
+		return 0, werr // it crashed while it was being started: that is the reason to tell
+	}
 	if err != nil {
 		return 0, err
 	}
