@@ -25,6 +25,7 @@ static double now(void) {
 int main(void) {
 	char b[4096];
 	int zero = open("/dev/zero", O_RDONLY), tmp = open("/tmp/f", O_RDWR | O_CREAT, 0600);
+	unlink("/tmp/f");
 	write(tmp, b, sizeof b);
 	BENCH("getpid", 20000, syscall(SYS_getpid));
 	BENCH("read1", 10000, read(zero, b, 1));
