@@ -62,6 +62,11 @@ type Kernel struct {
 	resumed *sync.Cond
 }
 
+// maxTasks bounds the tasks of a sandbox: each holds an OS thread of the Sentry,
+// and the Go runtime ends a process of more than 10,000 threads
+// (runtime/debug.SetMaxThreads). Applications get EAGAIN first.
+const maxTasks = 4000
+
 // maxSyscall bounds the system call numbers of x86-64 and leaves room.
 const maxSyscall = 512
 
@@ -118,7 +123,8 @@ type Config struct {
 	MemoryTotal uint64
 	Hostname    string
 	Domain      string
-	// MaxTasks bounds the number of tasks (kernel.threads-max).
+	// MaxTasks bounds the number of tasks (kernel.threads-max); 0, or more than
+	// the Sentry can hold, is the most it can.
 	MaxTasks int32
 }
 
@@ -128,8 +134,8 @@ func New(c Config) (*Kernel, error) {
 		platform: c.Platform, memory: c.Memory, loader: c.Loader, log: c.Log, names: c.Names, trace: c.Trace,
 		realtime: ktime.NewRealtime(), monotonic: ktime.NewMonotonic(), cpus: max(c.CPUs, 1), maxTask: c.MaxTasks, memTotal: c.MemoryTotal,
 	}
-	if k.maxTask == 0 {
-		k.maxTask = 32000
+	if k.maxTask <= 0 || k.maxTask > maxTasks {
+		k.maxTask = maxTasks
 	}
 	for nr, f := range c.Syscalls {
 		if nr >= maxSyscall {

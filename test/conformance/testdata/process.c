@@ -101,3 +101,20 @@ CASE(unknown_syscall) { FAILS(syscall(500000), ENOSYS); }
 CASE(membarrier_query) { CHECK(syscall(SYS_membarrier, 0, 0, 0) > 0); FAILS(syscall(SYS_membarrier, 999, 0, 0), EINVAL); }
 CASE(set_tid_address_returns_tid) { int x; CHECK(syscall(SYS_set_tid_address, &x) == getpid()); }
 CASE(times_ticks) { struct tms t; CHECK(times(&t) != (clock_t)-1); }
+static void *parked(void *a) { for (;;) pause(); }
+CASE(thread_flood_is_survived) {
+	pid_t p = fork();
+	if (!p) {
+		pthread_attr_t a;
+		pthread_attr_init(&a);
+		pthread_attr_setstacksize(&a, 16384);
+		pthread_t t;
+		int n = 0;
+		while (n < 4500 && !pthread_create(&t, &a, parked, 0)) n++;
+		_exit(n > 1000 ? 0 : 1);
+	}
+	CHECK(wait_code(p) == 0);
+	p = fork();
+	if (!p) _exit(3);
+	CHECK(wait_code(p) == 3);
+}
