@@ -173,6 +173,9 @@ func (s *Server) dispatch(c *conn, h *hangup, req *request, files []*os.File, du
 	closeAll(files)
 	switch req.Method {
 	case "start":
+		// The program may end before start has answered.
+		s.replies.Add(1)
+		*due = true
 		return nil, s.start(t.ID)
 	case "wait":
 		return s.wait(c, h, &t, due)
