@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/platform/tracee"
 )
 
 // stubCalls is all a stub may ever ask of the host kernel, and only from its
@@ -24,7 +26,7 @@ var stubCalls = []struct {
 }
 
 // confine installs the stub's seccomp filter in the template; forks inherit it.
-func (k *keeper) confine(t *tracee) error {
+func (k *keeper) confine(t *tracee.Tracee) error {
 	const (
 		ld, jeq, jge, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K,
 			unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, unix.BPF_RET | unix.BPF_K
@@ -56,10 +58,10 @@ func (k *keeper) confine(t *tracee) error {
 	h.count, h.at = uint16(len(prog)), stubBatch+uint64(unsafe.Sizeof(*h))
 	copy(unsafe.Slice((*unix.SockFilter)(unsafe.Add(k.mem, unsafe.Sizeof(*h))), len(prog)), prog)
 
-	if _, err := t.call(codeCall, &k.regs, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+	if _, err := t.Call(stubCode+codeCall, &k.regs, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no_new_privs in the template stub: %w", err)
 	}
-	if _, err := t.call(codeCall, &k.regs, unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, stubBatch); err != nil {
+	if _, err := t.Call(stubCode+codeCall, &k.regs, unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, stubBatch); err != nil {
 		return fmt.Errorf("install the stub's seccomp filter: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
+	"ringfort/platform/tracee"
 	"ringfort/sentry/arch"
 )
 
@@ -26,10 +27,10 @@ const interruptSignal = unix.SIGURG
 type context struct {
 	p      *Platform
 	state  atomic.Int32
-	target atomic.Pointer[tracee] // for Interrupt
+	target atomic.Pointer[tracee.Tracee] // for Interrupt
 
 	space  *space
-	thread *tracee
+	thread *tracee.Tracee
 	place  placement
 	xstate []byte
 }
@@ -56,7 +57,7 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 		c.state.Store(idle)
 		return platform.Event{Kind: platform.EventInterrupt}, nil
 	}
-	c.place.before(c.thread.tid)
+	c.place.before(c.thread.TID)
 	ev, err := c.run(r)
 	c.place.after()
 	c.state.Store(idle)
@@ -79,17 +80,17 @@ func (c *context) run(r *arch.Registers) (platform.Event, error) {
 	r.OrigRax = ^uint64(0)
 	fresh(r)
 	t := c.thread
-	if err := t.setRegs(r); err != nil {
+	if err := t.SetRegs(r); err != nil {
 		// The registers are the application's (sigreturn): a bad RIP or base.
 		if err == unix.EIO {
 			return platform.Event{Kind: platform.EventFault, Signal: int32(unix.SIGSEGV), Code: 0x80}, nil
 		}
 		return platform.Event{}, c.dead(err)
 	}
-	if err := t.ptrace(ptraceSysemu, 0, 0); err != nil {
+	if err := t.Ptrace(tracee.Sysemu, 0, 0); err != nil {
 		return platform.Event{}, c.dead(err)
 	}
-	status, err := t.wait()
+	status, err := t.Wait()
 	if err != nil {
 		return platform.Event{}, c.dead(err)
 	}
@@ -97,12 +98,12 @@ func (c *context) run(r *arch.Registers) (platform.Event, error) {
 		c.thread, c.space = nil, nil
 		return platform.Event{}, platform.ErrDead
 	}
-	if err := t.getRegs(r); err != nil {
+	if err := t.GetRegs(r); err != nil {
 		return platform.Event{}, c.dead(err)
 	}
 	sig := status.StopSignal()
 	switch {
-	case sig == sysemuStop:
+	case sig == tracee.SysemuStop:
 		return platform.Event{Kind: platform.EventSyscall}, nil
 	case sig == interruptSignal || uint32(status)>>16 != 0:
 		return platform.Event{Kind: platform.EventInterrupt}, nil
@@ -118,7 +119,7 @@ func (c *context) fault(sig unix.Signal, r *arch.Registers) (platform.Event, err
 		addr               uint64
 		_                  [104]byte
 	}
-	if err := c.thread.ptrace(unix.PTRACE_GETSIGINFO, 0, uintptr(unsafe.Pointer(&info))); err != nil {
+	if err := c.thread.Ptrace(unix.PTRACE_GETSIGINFO, 0, uintptr(unsafe.Pointer(&info))); err != nil {
 		return platform.Event{}, c.dead(err)
 	}
 	switch sig {
@@ -158,7 +159,7 @@ func (c *context) enter(s *space) error {
 func (c *context) leave() {
 	c.target.Store(nil)
 	if c.thread != nil {
-		c.thread.exit()
+		endThread(c.thread)
 	}
 	c.thread, c.space = nil, nil
 }
@@ -169,10 +170,10 @@ func (c *context) SaveFP(fp *arch.FPState) error {
 		return nil // what fp holds has not been loaded yet
 	}
 	if c.xstate == nil {
-		c.xstate = make([]byte, maxXStateBytes)
+		c.xstate = make([]byte, tracee.MaxXState)
 	}
-	iov := unix.Iovec{Base: &c.xstate[0], Len: maxXStateBytes}
-	if err := c.thread.ptrace(unix.PTRACE_GETREGSET, ntX86XState, uintptr(unsafe.Pointer(&iov))); err != nil {
+	iov := unix.Iovec{Base: &c.xstate[0], Len: tracee.MaxXState}
+	if err := c.thread.Ptrace(unix.PTRACE_GETREGSET, tracee.XState, uintptr(unsafe.Pointer(&iov))); err != nil {
 		return c.dead(err)
 	}
 	fp.Data = append(fp.Data[:0], c.xstate[:iov.Len]...)
@@ -197,7 +198,7 @@ func (c *context) loadFP(fp *arch.FPState) error {
 		copy(data, fp.Data)
 	}
 	iov := unix.Iovec{Base: &data[0], Len: uint64(size)}
-	if err := c.thread.ptrace(unix.PTRACE_SETREGSET, ntX86XState, uintptr(unsafe.Pointer(&iov))); err != nil {
+	if err := c.thread.Ptrace(unix.PTRACE_SETREGSET, tracee.XState, uintptr(unsafe.Pointer(&iov))); err != nil {
 		return c.dead(err)
 	}
 	fp.Dirty = false
@@ -215,7 +216,7 @@ func (c *context) Interrupt() {
 		case running:
 			if c.state.CompareAndSwap(running, interrupted) {
 				if t := c.target.Load(); t != nil {
-					unix.Tgkill(t.pid, t.tid, interruptSignal)
+					unix.Tgkill(t.PID, t.TID, interruptSignal)
 				}
 				return
 			}
@@ -229,4 +230,22 @@ func (c *context) Interrupt() {
 func (c *context) Release() {
 	c.leave()
 	c.place.release()
+}
+
+// endThread ends a thread of a stub and reaps it.
+func endThread(t *tracee.Tracee) {
+	var r arch.Registers
+	if t.GetRegs(&r) != nil {
+		return
+	}
+	r.Rip, r.OrigRax = stubCode+codeExit, ^uint64(0)
+	if t.SetRegs(&r) != nil {
+		return
+	}
+	for t.Ptrace(unix.PTRACE_CONT, 0, 0) == nil {
+		if status, err := t.Wait(); err != nil || !status.Stopped() {
+			return
+		}
+	}
+	t.Wait()
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform/tracee"
 	"ringfort/sentry/arch"
 )
 
@@ -22,7 +23,7 @@ type keeper struct {
 	batch    *os.File       // batch pages of all stubs
 	mem      unsafe.Pointer // the Sentry's mapping of batch
 	slots    []uint32       // free batch slots
-	template *tracee
+	template *tracee.Tracee
 	regs     arch.Registers // of the template, valid for every stub
 	pool     []*stub
 }
@@ -32,7 +33,7 @@ const maxStubs = 32768
 
 // stub is a host process that is one application's address space.
 type stub struct {
-	keeper *tracee
+	keeper *tracee.Tracee
 	slot   uint32
 	ready  int // a parked thread nobody uses yet, 0 if none
 }
@@ -106,69 +107,25 @@ func (k *keeper) do(f func()) {
 	<-done
 }
 
-// makeTemplate forks the Sentry and empties the child's memory.
+// makeTemplate makes the process that all stubs are forked from.
 func (k *keeper) makeTemplate() error {
-	pid := forkTraced()
-	if pid > ^uintptr(4095) {
-		return fmt.Errorf("fork the template stub: %w", unix.Errno(-pid))
-	}
-	t := &tracee{int(pid), int(pid)}
-	if status, err := t.wait(); err != nil || !status.Stopped() {
-		return fmt.Errorf("template stub did not stop: status %#x: %v", uint32(status), err)
-	}
-	if err := t.ptrace(unix.PTRACE_SETOPTIONS, 0, traceOptions|unix.PTRACE_O_TRACEFORK); err != nil {
-		return fmt.Errorf("trace the template stub: %w", err)
-	}
-	k.template = t
-	if err := t.getRegs(&k.regs); err != nil {
+	t, regs, err := tracee.NewTemplate(&tracee.Code{File: k.code, Addr: stubCode, Size: 0x1000, Call: stubCode + codeCall})
+	if err != nil {
 		return err
 	}
-	// The child stands in forkTraced behind a SYSCALL, which is two bytes: run
-	// that instruction again, stepwise, to get the code page in place.
-	at := k.regs
-	at.Rip -= 2
-	if err := k.step(&at, unix.SYS_MMAP, stubCode, 0x1000, unix.PROT_READ|unix.PROT_EXEC,
-		unix.MAP_SHARED|unix.MAP_FIXED, k.code.Fd(), 0); err != nil {
-		return fmt.Errorf("map the stub's code: %w", err)
+	if err := t.Ptrace(unix.PTRACE_SETOPTIONS, 0, tracee.Options|unix.PTRACE_O_TRACEFORK); err != nil {
+		return fmt.Errorf("trace the template stub: %w", err)
 	}
-	for _, r := range [][2]uintptr{{0, stubBase}, {stubBase + 0x1000, taskSize - stubBase - 0x1000}} {
-		if _, err := t.call(codeCall, &k.regs, unix.SYS_MUNMAP, r[0], r[1]); err != nil {
-			return fmt.Errorf("empty the template stub: %w", err)
-		}
-	}
-	k.regs.Rsp, k.regs.FsBase, k.regs.GsBase = 0, 0, 0
+	k.template, k.regs = t, *regs
 	if err := k.mapBatch(t, 0); err != nil {
 		return err
 	}
 	return k.confine(t)
 }
 
-// step executes one system call instruction at r.Rip with single stepping.
-func (k *keeper) step(r *arch.Registers, nr uintptr, a0, a1, a2, a3, a4, a5 uintptr) error {
-	c := *r
-	c.Rax, c.OrigRax = uint64(nr), ^uint64(0)
-	c.Rdi, c.Rsi, c.Rdx, c.R10, c.R8, c.R9 = uint64(a0), uint64(a1), uint64(a2), uint64(a3), uint64(a4), uint64(a5)
-	if err := k.template.setRegs(&c); err != nil {
-		return err
-	}
-	if err := k.template.ptrace(unix.PTRACE_SINGLESTEP, 0, 0); err != nil {
-		return err
-	}
-	if _, err := k.template.wait(); err != nil {
-		return err
-	}
-	if err := k.template.getRegs(&c); err != nil {
-		return err
-	}
-	if c.Rax > ^uint64(4095) {
-		return unix.Errno(-c.Rax)
-	}
-	return nil
-}
-
 // mapBatch maps the batch pages of a slot into a stub, read-only.
-func (k *keeper) mapBatch(t *tracee, slot uint32) error {
-	_, err := t.call(codeCall, &k.regs, unix.SYS_MMAP, stubBatch, batchLen, unix.PROT_READ,
+func (k *keeper) mapBatch(t *tracee.Tracee, slot uint32) error {
+	_, err := t.Call(stubCode+codeCall, &k.regs, unix.SYS_MMAP, stubBatch, batchLen, unix.PROT_READ,
 		unix.MAP_SHARED|unix.MAP_FIXED, k.batch.Fd(), uintptr(slot)*batchLen)
 	if err != nil {
 		return fmt.Errorf("map the stub's batch pages: %w", err)
@@ -191,11 +148,11 @@ func (k *keeper) makeStub() (*stub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fork a stub: %w", err)
 	}
-	t := &tracee{pid, pid}
-	if status, err := t.wait(); err != nil || !status.Stopped() {
+	t := &tracee.Tracee{pid, pid}
+	if status, err := t.Wait(); err != nil || !status.Stopped() {
 		return nil, fmt.Errorf("stub did not stop: status %#x: %v", uint32(status), err)
 	}
-	if err := t.ptrace(unix.PTRACE_SETOPTIONS, 0, traceOptions); err != nil {
+	if err := t.Ptrace(unix.PTRACE_SETOPTIONS, 0, tracee.Options); err != nil {
 		return nil, err
 	}
 	n := len(k.slots) - 1
@@ -213,14 +170,14 @@ func (k *keeper) fork(r *arch.Registers) (int, error) {
 	*r = k.regs
 	r.Rip, r.Rax, r.OrigRax = stubCode+codeCall, unix.SYS_CLONE, ^uint64(0)
 	r.Rdi, r.Rsi, r.Rdx, r.R10, r.R8 = unix.CLONE_FILES|uint64(unix.SIGCHLD), 0, 0, 0, 0
-	if err := k.template.setRegs(r); err != nil {
+	if err := k.template.SetRegs(r); err != nil {
 		return 0, err
 	}
 	for {
-		if err := k.template.ptrace(unix.PTRACE_CONT, 0, 0); err != nil {
+		if err := k.template.Ptrace(unix.PTRACE_CONT, 0, 0); err != nil {
 			return 0, err
 		}
-		status, err := k.template.wait()
+		status, err := k.template.Wait()
 		if err != nil {
 			return 0, err
 		}
@@ -231,7 +188,7 @@ func (k *keeper) fork(r *arch.Registers) (int, error) {
 			break
 		}
 	}
-	if err := k.template.getRegs(r); err != nil {
+	if err := k.template.GetRegs(r); err != nil {
 		return 0, err
 	}
 	if r.Rax > ^uint64(4095) {
@@ -247,7 +204,7 @@ const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLON
 
 // makeThread makes a thread in s; it parks in pause(2) until seized.
 func (k *keeper) makeThread(s *stub) (int, error) {
-	tid, err := s.keeper.call(codeClone, &k.regs, unix.SYS_CLONE, threadFlags, 0, 0, 0, 0)
+	tid, err := s.keeper.Call(stubCode+codeClone, &k.regs, unix.SYS_CLONE, threadFlags, 0, 0, 0, 0)
 	if err != nil {
 		return 0, fmt.Errorf("make a stub thread: %w", err)
 	}
@@ -276,9 +233,9 @@ func (k *keeper) newThread(s *stub) (tid int, err error) {
 // destroy ends a stub; it does not wait for that.
 func (k *keeper) destroy(s *stub) {
 	k.requests <- func() {
-		unix.Kill(s.keeper.pid, unix.SIGKILL)
+		unix.Kill(s.keeper.PID, unix.SIGKILL)
 		for {
-			if status, err := s.keeper.wait(); err != nil || !status.Stopped() {
+			if status, err := s.keeper.Wait(); err != nil || !status.Stopped() {
 				break
 			}
 		}

@@ -6,10 +6,6 @@ import (
 	"ringfort/platform"
 )
 
-// forkTraced makes a traced, stopped child of the Sentry; the result is its
-// process ID or a negated errno.
-func forkTraced() (pid uintptr)
-
 // Platform is the ptrace platform.
 type Platform struct {
 	keeper     *keeper

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
+	"ringfort/platform/tracee"
 	"ringfort/sentry/arch"
 )
 
@@ -62,7 +63,7 @@ func (s *space) Flush() (err error) {
 
 // flush carries the queue out in t, a stopped thread of the stub traced by the
 // calling OS thread.
-func (s *space) flush(t *tracee) error {
+func (s *space) flush(t *tracee.Tracee) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var first error
@@ -71,7 +72,7 @@ func (s *space) flush(t *tracee) error {
 		done += n
 		r := s.k.regs
 		r.Rip, r.R12, r.R13, r.R14 = stubCode+codeBatch, stubBatch, uint64(n), 0
-		if err := t.runStub(&r); err != nil {
+		if err := t.Run(&r); err != nil {
 			return err
 		}
 		if r.R14 != 0 && first == nil {
@@ -88,7 +89,7 @@ func (s *space) Release() { s.k.destroy(s.stub) }
 
 // thread returns a parked thread of the stub for the calling OS thread to
 // seize.
-func (s *space) thread() (*tracee, error) {
+func (s *space) thread() (*tracee.Tracee, error) {
 	s.mu.Lock()
 	tid := s.stub.ready
 	s.stub.ready = 0
@@ -99,7 +100,7 @@ func (s *space) thread() (*tracee, error) {
 			return nil, err
 		}
 	}
-	return seize(s.stub.keeper.pid, tid)
+	return tracee.Seize(s.stub.keeper.PID, tid)
 }
 
 var _ platform.AddressSpace = (*space)(nil)

@@ -8,7 +8,6 @@ const (
 	stubCode  = stubBase
 	stubBatch = stubBase + 0x1000
 	batchLen  = 0x4000
-	taskSize  = 0x7ffffffff000 // TASK_SIZE_MAX of x86-64 with 4-level paging
 )
 
 // Offsets of the routines in the code page.

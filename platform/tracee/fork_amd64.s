@@ -1,13 +1,13 @@
 #include "textflag.h"
 
-// func forkTraced() (pid uintptr)
+// func fork() (pid uintptr)
 //
 // Makes a child with a copy of this address space and our descriptor table
-// (CLONE_FILES|SIGCHLD). The child asks to be traced and stops itself; it never
+// (CLONE_FILES). The child asks to be traced and stops itself; it never
 // returns to Go code, so it needs nothing of the Go runtime.
-TEXT ·forkTraced(SB),NOSPLIT,$0-8
+TEXT ·fork(SB),NOSPLIT,$0-8
 	MOVQ	$56, AX             // clone
-	MOVQ	$0x411, DI          // CLONE_FILES|SIGCHLD
+	MOVQ	$0x400, DI          // CLONE_FILES
 	XORQ	SI, SI
 	XORQ	DX, DX
 	XORQ	R10, R10
