@@ -148,7 +148,7 @@ func (k *keeper) makeStub() (*stub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fork a stub: %w", err)
 	}
-	t := &tracee.Tracee{pid, pid}
+	t := &tracee.Tracee{PID: pid, TID: pid}
 	if status, err := t.Wait(); err != nil || !status.Stopped() {
 		return nil, fmt.Errorf("stub did not stop: status %#x: %v", uint32(status), err)
 	}
