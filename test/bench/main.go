@@ -1,179 +1,143 @@
-// Command bench measures the sandbox beside native Linux, and beside another OCI
-// runtime given by -peer, in one run, and prints medians and ratios.
+// Command bench measures the sandbox beside native Linux, and beside another
+// OCI runtime given by --peer, all in turns in one run, and prints a table of
+// medians, ratios and limits.
+//
+//	make bench BENCHFLAGS="--peer=PATH --write"      the whole table (10 to 15 minutes)
+//
+// To tune by, the small operations only, in about a minute (less with --only
+// or without --peer), after a build of the binary under test:
+//
+//	go build -o /tmp/runsc ./runsc
+//	RUNSC=/tmp/runsc go run ./test/bench --quick --runs=3 --only='^(getpid|fstat|busy/.*)$'
+//	RUNSC=/tmp/runsc go run ./test/bench --quick --runs=3 --platform=systrap --peer=/path/to/other/runsc
+//
+// --only is a regular expression over the names in the table's first column.
+// It needs root and gcc; without --quick also what test/install.sh bench makes.
 package main
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"sort"
-	"strconv"
+	"os/signal"
+	"regexp"
 	"strings"
-	"time"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"syscall"
 )
 
+// options are the command line.
+type options struct {
+	runs            int
+	peer, peerFlags string
+	platform, flags string
+	only            string
+	quick, write    bool
+}
+
+// bench is one run of everything.
+type bench struct {
+	options
+	dir      string
+	runtimes []*runtime
+	picked   map[string]bool
+	table    table
+	log      io.Writer
+}
+
 func main() {
-	runs := flag.Int("runs", 5, "how often everything is measured; medians are shown")
-	peer := flag.String("peer", "", "another OCI runtime to measure beside")
+	var o options
+	flag.IntVar(&o.runs, "runs", 5, "how often everything is measured; medians are shown")
+	flag.StringVar(&o.peer, "peer", "", "another OCI runtime to measure beside")
+	flag.StringVar(&o.peerFlags, "peer-flags", "", "global options for the peer, split at spaces")
+	flag.StringVar(&o.platform, "platform", "", "platform of ours (default: the runtime's)")
+	flag.StringVar(&o.flags, "flags", "", "more global options for ours, split at spaces")
+	flag.StringVar(&o.only, "only", "", "measure only the rows whose name matches this regular expression")
+	flag.BoolVar(&o.quick, "quick", false, "the small operations only")
+	flag.BoolVar(&o.write, "write", false, "write docs/performance.md, .json and .svg")
 	flag.Parse()
-	if err := bench(*runs, *peer); err != nil {
+	err := hide()
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		err = run(ctx, o)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// samples are measurements by name, in nanoseconds.
-type samples map[string][]float64
-
-func (s samples) add(name string, v float64) { s[name] = append(s[name], v) }
-
-func (s samples) median(name string) float64 {
-	v := append([]float64(nil), s[name]...)
-	if len(v) == 0 {
-		return 0
-	}
-	sort.Float64s(v)
-	return v[len(v)/2]
-}
-
-func bench(runs int, peer string) error {
-	runsc := os.Getenv("RUNSC")
-	if runsc == "" {
-		return fmt.Errorf("set RUNSC to the binary to measure (make bench does)")
-	}
-	dir, err := os.MkdirTemp("", "ringfort-bench")
+func run(ctx context.Context, o options) error {
+	only, err := regexp.Compile(o.only)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	root := filepath.Join(dir, "rootfs")
-	for _, d := range []string{"bin", "dev", "proc", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
-			return err
-		}
+	if o.write && (o.quick || o.only != "") {
+		return fmt.Errorf("--write needs the whole table: leave out --quick and --only")
 	}
-	for src, bin := range map[string]string{"tracer.c": filepath.Join(dir, "tracer"), "calls.c": filepath.Join(root, "bin/calls")} {
-		if out, err := exec.Command("gcc", "-O2", "-static", "-w", "-o", bin, filepath.Join("test/bench/testdata", src)).CombinedOutput(); err != nil {
-			return fmt.Errorf("compile %s: %w\n%s", src, err, out)
-		}
+	b := &bench{options: o, table: table{}, picked: map[string]bool{}, log: os.Stderr}
+	for _, r := range pick(only) {
+		b.picked[r.Name] = true
 	}
-	if out, err := exec.Command("cp", "/bin/busybox", filepath.Join(root, "bin/true")).CombinedOutput(); err != nil {
-		return fmt.Errorf("busybox: %w: %s", err, out)
-	}
-	os.Remove("/bin/calls")
-	if err := os.Symlink(filepath.Join(root, "bin/calls"), "/bin/calls"); err != nil {
+	if b.runtimes, err = o.runtimes(); err != nil {
 		return err
 	}
-	defer os.Remove("/bin/calls")
+	if b.dir, err = os.MkdirTemp("", "ringfort-bench"); err != nil {
+		return err
+	}
+	defer unmount(b.dir)
+	if err := compile(b.dir); err != nil {
+		return err
+	}
+	b.rounds(ctx, b.jobs())
+	b.print(os.Stdout)
+	return ctx.Err()
+}
 
-	native, ours, theirs := samples{}, samples{}, samples{}
-	for range runs {
-		out, err := exec.Command(filepath.Join(dir, "tracer")).Output()
-		if err != nil {
-			return fmt.Errorf("bare tracer: %w", err)
+// runtimes returns the columns: native, ours, and the peer if there is one.
+func (o options) runtimes() ([]*runtime, error) {
+	runsc := os.Getenv("RUNSC")
+	if runsc == "" {
+		return nil, fmt.Errorf("set RUNSC to the binary to measure (make bench does)")
+	}
+	mine := &runtime{column: ours, binary: runsc, flags: strings.Fields(o.flags)}
+	if o.platform != "" {
+		mine.flags = append(mine.flags, "--platform="+o.platform)
+	}
+	all := []*runtime{{column: native}, mine}
+	if o.peer != "" {
+		all = append(all, &runtime{column: peer, binary: o.peer, flags: strings.Fields(o.peerFlags)})
+	}
+	for _, rt := range all[1:] {
+		if _, err := os.Stat(rt.binary); err != nil {
+			return nil, err
 		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
-		if err != nil {
-			return err
+	}
+	return all, nil
+}
+
+// jobs returns what is to be run.
+func (b *bench) jobs() (jobs []*job) {
+	all := append(microJobs(), startJob(), ptraceJob())
+	for _, j := range all {
+		if j.quick || !b.quick {
+			jobs = append(jobs, j)
 		}
-		native.add("sysemu", v)
-		if err := calls(native, exec.Command(filepath.Join(root, "bin/calls"))); err != nil {
-			return err
-		}
-		if err := sandbox(ours, runsc, dir, root); err != nil {
-			return err
-		}
-		if peer != "" {
-			if err := sandbox(theirs, peer, dir, root); err != nil {
-				return err
+	}
+	return jobs
+}
+
+// rounds measures everything again and again, the runtimes taking turns, so
+// that whatever drifts hits all alike.
+func (b *bench) rounds(ctx context.Context, jobs []*job) {
+	for i := range b.runs {
+		fmt.Fprintf(b.log, "round %d of %d\n", i+1, b.runs)
+		for _, j := range jobs {
+			for _, rt := range b.runtimes {
+				b.measure(ctx, j, rt, b.wanted(j, rt.column))
 			}
 		}
 	}
-	report(native, ours, theirs, peer != "")
-	return nil
-}
-
-// calls adds what a run of the calls program prints.
-func calls(s samples, cmd *exec.Cmd) error {
-	var errout bytes.Buffer
-	cmd.Stderr = &errout
-	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", cmd.Args[0], err, errout.Bytes())
-	}
-	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-		name, value, _ := strings.Cut(line, " ")
-		v, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return fmt.Errorf("bad line %q", line)
-		}
-		s.add(name, v)
-	}
-	return nil
-}
-
-// sandbox measures a runtime: the calls inside, and the start-up of true.
-func sandbox(s samples, runtime, dir, root string) error {
-	run := func(args ...string) (*exec.Cmd, error) {
-		spec := &specs.Spec{
-			Version: "1.0.2", Process: &specs.Process{Args: args, Cwd: "/", Env: []string{"PATH=/bin"}}, Root: &specs.Root{Path: root},
-			Mounts: []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc"}, {Destination: "/dev", Type: "tmpfs", Source: "tmpfs"}, {Destination: "/tmp", Type: "tmpfs", Source: "tmpfs"}},
-			Linux:  &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: "pid"}, {Type: "mount"}, {Type: "ipc"}, {Type: "uts"}, {Type: "network"}}},
-		}
-		data, err := json.Marshal(spec)
-		if err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(filepath.Join(dir, "config.json"), data, 0o644); err != nil {
-			return nil, err
-		}
-		id := fmt.Sprintf("bench-%d", time.Now().UnixNano())
-		return exec.Command(runtime, "--root", filepath.Join(dir, "state"), "run", "--bundle", dir, id), nil
-	}
-	cmd, err := run("/bin/calls")
-	if err != nil {
-		return err
-	}
-	if err := calls(s, cmd); err != nil {
-		return err
-	}
-	if cmd, err = run("/bin/true", "true"); err != nil {
-		return err
-	}
-	start := time.Now()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("run of true: %w: %s", err, out)
-	}
-	s.add("start", float64(time.Since(start)))
-	return nil
-}
-
-func report(native, ours, theirs samples, peer bool) {
-	fmt.Println("| operation | native ns | ringfort ns | ratio | peer ns | ours/peer |")
-	fmt.Println("|---|---|---|---|---|---|")
-	for _, name := range []string{"getpid", "read1", "pread4k", "stat", "openclose", "mmap4k", "mmap1m", "fork", "start"} {
-		n, o := native.median(name), ours.median(name)
-		row := fmt.Sprintf("| %s | %.0f | %.0f | %s |", name, n, o, ratio(o, n))
-		if peer {
-			row += fmt.Sprintf(" %.0f | %s |", theirs.median(name), ratio(o, theirs.median(name)))
-		} else {
-			row += " | |"
-		}
-		fmt.Println(row)
-	}
-	bare := native.median("sysemu")
-	fmt.Printf("\nbare SYSEMU round trip, one core: %.0f ns; trapped getpid: %.0f ns; ratio %s\n", bare, ours.median("getpid"), ratio(ours.median("getpid"), bare))
-}
-
-func ratio(a, b float64) string {
-	if b == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.2f", a/b)
 }

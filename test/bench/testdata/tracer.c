@@ -1,5 +1,5 @@
 // A bare tracer: what one system call costs under PTRACE_SYSEMU with nothing
-// else, tracer and tracee pinned to one core. Prints nanoseconds.
+// else, tracer and tracee pinned to one core. Prints "result sysemu NANOSECONDS".
 #define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
@@ -38,7 +38,7 @@ int main(void) {
 		ptrace(PTRACE_SETREGS, p, 0, &r);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &b);
-	printf("%.0f\n", ((b.tv_sec - a.tv_sec) * 1e9 + b.tv_nsec - a.tv_nsec) / N);
+	printf("result sysemu %.0f\n", ((b.tv_sec - a.tv_sec) * 1e9 + b.tv_nsec - a.tv_nsec) / N);
 	kill(p, 9);
 	return 0;
 }
