@@ -24,6 +24,8 @@ type Config struct {
 	HostMemory int64 `json:"hostMemory"`
 	// CPUInfo is the text of the host's /proc/cpuinfo: the Sentry itself has no /proc.
 	CPUInfo string `json:"cpuInfo"`
+	// Clocksource is what the host's own clocks are read from.
+	Clocksource string `json:"clocksource"`
 	// HasTerminal says that the sandbox's console is the controlling terminal of this process, whose SIGWINCH is the
 	// container's.
 	HasTerminal bool `json:"hasTerminal"`

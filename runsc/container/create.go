@@ -299,6 +299,10 @@ func (b *birth) config() *boot.Config {
 	if err != nil {
 		b.opts.warn("%v", err)
 	}
+	clocksource, err := os.ReadFile("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+	if err != nil {
+		b.opts.warn("%v", err)
+	}
 	var info unix.Sysinfo_t
 	unix.Sysinfo(&info)
 	var cpus unix.CPUSet
@@ -307,6 +311,7 @@ func (b *birth) config() *boot.Config {
 		ID: b.ID, Platform: b.opts.Platform, Debug: b.opts.Debug, Strace: b.opts.Strace, LogFormat: b.opts.LogFormat,
 		Network: b.opts.Network, NumCPU: max(1, cpus.Count()), MemoryLimit: memory,
 		HostMemory: int64(info.Totalram) * int64(info.Unit), CPUInfo: string(cpuinfo), HasTerminal: b.Spec.Process.Terminal,
+		Clocksource: strings.TrimSpace(string(clocksource)),
 	}
 }
 

@@ -39,6 +39,8 @@ type Kernel struct {
 
 	realtime  *ktime.Clock
 	monotonic *ktime.Clock
+	vdso      *vdsoPages
+	clock     *ktime.Source
 	bootTime  int64 // realtime when the sandbox started
 	startMono int64
 	cpus      int
@@ -121,6 +123,9 @@ type Config struct {
 	CPUs     int
 	// MemoryTotal is what applications see as the machine's memory, in bytes.
 	MemoryTotal uint64
+	// TSC says that the host's own clock is the processor's time stamp counter,
+	// so that it can be ours too.
+	TSC bool
 	Hostname    string
 	Domain      string
 	// MaxTasks bounds the number of tasks (kernel.threads-max); 0, or more than
@@ -132,10 +137,16 @@ type Config struct {
 func New(c Config) (*Kernel, error) {
 	k := &Kernel{
 		platform: c.Platform, memory: c.Memory, loader: c.Loader, log: c.Log, names: c.Names, trace: c.Trace,
-		realtime: ktime.NewRealtime(), monotonic: ktime.NewMonotonic(), cpus: max(c.CPUs, 1), maxTask: c.MaxTasks, memTotal: c.MemoryTotal,
+		cpus: max(c.CPUs, 1), maxTask: c.MaxTasks, memTotal: c.MemoryTotal,
 	}
 	if k.maxTask <= 0 || k.maxTask > maxTasks {
 		k.maxTask = maxTasks
+	var err error
+	if k.vdso, err = newVDSOPages(c.Memory); err != nil {
+		return nil, fmt.Errorf("memory for the vDSO: %w", err)
+	}
+	k.clock = ktime.NewSource(k.vdso.params(), c.TSC)
+	k.realtime, k.monotonic = k.clock.Realtime(), k.clock.Monotonic()
 	}
 	for nr, f := range c.Syscalls {
 		if nr >= maxSyscall {

@@ -1,14 +1,14 @@
 // Package ktime owns the clocks of a sandbox and the timers that run on them.
 //
-// Times are nanoseconds. Timer callbacks run on a goroutine of their own and
-// must not block. Lock order: Timer.mu is a leaf, and is not held during
-// callbacks.
+// Times are nanoseconds. Clocks are read off the time stamp counter with
+// parameters that applications can read too (Params), so that both see one
+// time. Timer callbacks run on a goroutine of their own and must not block. Lock
+// order: Timer.mu, then Source.mu; Timer.mu is not held during callbacks.
 package ktime
 
 import (
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,34 +19,18 @@ const Never = math.MaxInt64
 
 // Clock is a clock of the sandbox.
 type Clock struct {
-	realtime bool
-	offset   atomic.Int64 // added to the host's clock
+	src *Source
+	id  int // CLOCK_REALTIME or CLOCK_MONOTONIC
 }
 
-// NewRealtime returns a clock that follows the host's CLOCK_REALTIME.
-func NewRealtime() *Clock { return &Clock{realtime: true} }
+// Realtime returns CLOCK_REALTIME as s tells it.
+func (s *Source) Realtime() *Clock { return &Clock{s, unix.CLOCK_REALTIME} }
 
-// NewMonotonic returns a clock that follows the host's CLOCK_MONOTONIC.
-func NewMonotonic() *Clock { return &Clock{} }
-
-// base ties Go's monotonic reading to the host's CLOCK_MONOTONIC, so that a
-// reading costs no system call.
-var base, baseMono = func() (time.Time, int64) {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
-	return time.Now(), ts.Nano()
-}()
+// Monotonic returns CLOCK_MONOTONIC as s tells it.
+func (s *Source) Monotonic() *Clock { return &Clock{s, unix.CLOCK_MONOTONIC} }
 
 // Now returns the time of the clock.
-func (c *Clock) Now() int64 {
-	if c.realtime {
-		return time.Now().UnixNano() + c.offset.Load()
-	}
-	return int64(time.Since(base)) + baseMono + c.offset.Load()
-}
-
-// SetOffset sets what is added to the host's clock.
-func (c *Clock) SetOffset(n int64) { c.offset.Store(n) }
+func (c *Clock) Now() int64 { return c.src.now(c.id) }
 
 // Timer calls a function when a time of a clock has come, once or periodically.
 type Timer struct {

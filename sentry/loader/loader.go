@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform"
 	"ringfort/sentry/auth"
 	"ringfort/sentry/kernel"
 	"ringfort/sentry/mm"
@@ -108,6 +109,9 @@ func (l *Loader) loadELF(t *kernel.Task, d *vfs.Description, args *kernel.LoadAr
 		}
 		entry, base = in.entry, in.base
 	}
+	if err := mapVDSO(k, m); err != nil {
+		return nil, err
+	}
 	creds, secure := execCreds(t, d)
 	auxv := l.auxv(t, m, im, prog, base, creds, secure)
 	sp, err := buildStack(t, m, args, execFn, auxv, im.execStack)
@@ -122,6 +126,33 @@ func (l *Loader) loadELF(t *kernel.Task, d *vfs.Description, args *kernel.LoadAr
 	})
 	d.IncRef()
 	return &kernel.Image{MM: m, Entry: uintptr(entry), Stack: uintptr(sp), File: d, Creds: creds, Secure: secure}, nil
+}
+
+// mapVDSO maps the vDSO behind the page it reads (vdso(7)). Every program looks
+// into it as it starts, so the pages are there from the start.
+func mapVDSO(k *kernel.Kernel, m *mm.MemoryManager) error {
+	pages := []struct {
+		name          string
+		prot, maxProt platform.Prot
+	}{
+		{"[vvar]", platform.Read, platform.Read},
+		{"[vdso]", platform.Read | platform.Exec, anyProt},
+	}
+	at, err := m.MMap(mm.MapOpts{Length: uint64(len(pages)) * usermem.PageSize, NoReserve: true})
+	if err != nil {
+		return err
+	}
+	for i, p := range pages {
+		off := uint64(i) * usermem.PageSize
+		if _, err := m.MMap(mm.MapOpts{
+			Addr: at + usermem.Addr(off), Length: usermem.PageSize, Fixed: true, Populate: true, Prot: p.prot, MaxProt: p.maxProt,
+			Obj: k.VDSO(), Off: off, Name: p.name,
+		}); err != nil {
+			return err
+		}
+	}
+	m.SetInfo(func(i *mm.Info) { i.VDSO = at + usermem.PageSize })
+	return nil
 }
 
 // loadInterp maps the dynamic loader a program names.
