@@ -21,7 +21,7 @@ type Platform interface {
 type Context interface {
 	// Switch runs the application in as, from the state in r and fp, until the
 	// kernel is needed, and brings the registers back (fp only by SaveFP). The
-	// owner calls it from one goroutine locked to its OS thread.
+	// owner calls it from one goroutine.
 	Switch(as AddressSpace, r *arch.Registers, fp *arch.FPState) (Event, error)
 	// Flush carries out what is queued in as with this context's own host
 	// thread; it is AddressSpace.Flush for the owner, without a hand-over.

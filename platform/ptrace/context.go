@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -23,7 +24,7 @@ const (
 const interruptSignal = unix.SIGURG
 
 // context is one application thread. All but Interrupt is called from one
-// goroutine locked to its OS thread.
+// goroutine, which it locks to its OS thread.
 type context struct {
 	p      *Platform
 	state  atomic.Int32
@@ -33,6 +34,7 @@ type context struct {
 	thread *tracee.Tracee
 	place  placement
 	xstate []byte
+	locked bool // the owner to its OS thread
 }
 
 // Switch implements platform.Context.
@@ -146,6 +148,11 @@ func (c *context) dead(err error) error {
 // enter gets a thread in s, leaving the old one.
 func (c *context) enter(s *space) error {
 	c.leave()
+	if !c.locked {
+		// Only the tracing thread may make requests of ptrace(2).
+		runtime.LockOSThread()
+		c.locked = true
+	}
 	t, err := s.thread()
 	if err != nil {
 		return err
@@ -230,6 +237,9 @@ func (c *context) Interrupt() {
 func (c *context) Release() {
 	c.leave()
 	c.place.release()
+	if c.locked {
+		runtime.UnlockOSThread()
+	}
 }
 
 // endThread ends a thread of a stub and reaps it.

@@ -14,6 +14,7 @@ import (
 	"ringfort/netstack"
 	"ringfort/platform"
 	"ringfort/platform/ptrace"
+	"ringfort/platform/systrap"
 	"ringfort/runsc/control"
 	"ringfort/sentry/fs/cgroupfs"
 	"ringfort/sentry/fs/memdev"
@@ -93,8 +94,10 @@ func newPlatform(name string) (platform.Platform, error) {
 	switch name {
 	case "ptrace", "":
 		return ptrace.New()
+	case "systrap":
+		return systrap.New()
 	}
-	return nil, fmt.Errorf("platform %q is not available in this build: use ptrace", name)
+	return nil, fmt.Errorf("platform %q is not available in this build: use systrap or ptrace", name)
 }
 
 // newLoader reads what the auxiliary vector says of the machine from our own.

@@ -1,5 +1,7 @@
 package arch
 
+import "encoding/binary"
+
 // FPState is the extended state of a thread in the standard (non-compacted)
 // XSAVE layout (Intel SDM vol. 1, 13.4). Platforms keep the live state in the
 // host thread; Data is brought up to date only when Context.SaveFP is called
@@ -35,4 +37,20 @@ func (f *FPState) Reset() {
 // Copy returns an independent copy that the next Switch will load.
 func (f *FPState) Copy() FPState {
 	return FPState{Data: append([]byte(nil), f.Data...), Dirty: true}
+}
+
+// XFeatures returns the components (XCR0) that an XSAVE area read by ptrace(2)
+// names in the bytes that are for software (NT_X86_XSTATE).
+func XFeatures(b []byte) uint64 {
+	if len(b) < swReserved+8 {
+		return 3
+	}
+	return binary.LittleEndian.Uint64(b[swReserved:])
+}
+
+// SetXFeatures writes what XFeatures reads.
+func SetXFeatures(b []byte, features uint64) {
+	if len(b) >= swReserved+8 {
+		binary.LittleEndian.PutUint64(b[swReserved:], features)
+	}
 }

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"errors"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -21,8 +20,6 @@ func (t *Task) start() {
 // run is the life of a task: application code, and whatever it needs of the
 // kernel, until it exits.
 func (t *Task) run() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer t.k.tasks.Done()
 	t.skipTime()
 	t.finishClone()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,8 +28,16 @@ type Result struct {
 // limit ends a run that hangs.
 const limit = 120 * time.Second
 
-// Platforms are the platforms to test on.
-var Platforms = []string{"ptrace"}
+// Platforms are the platforms to test on; RINGFORT_PLATFORMS, words with commas
+// between, chooses others.
+var Platforms = platforms()
+
+func platforms() []string {
+	if p := os.Getenv("RINGFORT_PLATFORMS"); p != "" {
+		return strings.Split(p, ",")
+	}
+	return []string{"ptrace", "systrap"}
+}
 
 // Debian is the root file system that test/install.sh makes.
 func Debian() string {

@@ -1,0 +1,279 @@
+package systrap
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/platform"
+	"ringfort/sentry/arch"
+)
+
+// States of a context.
+const (
+	idle        = iota
+	running     // the application may be executing
+	interrupted // Interrupt was called
+)
+
+// Where the extended state of a context is.
+type fpPlace uint8
+
+const (
+	fpSentry fpPlace = iota // with the kernel only: the next Switch loads it
+	fpLive                  // in the stub thread's registers
+	fpFrame                 // in the signal frame at context.fpAddr
+)
+
+// context is one application thread. All but Interrupt is called by its owner.
+type context struct {
+	k      *keeper
+	state  atomic.Int32
+	target atomic.Pointer[thread] // for Interrupt
+
+	space  *space
+	thread *thread
+	fp     fpPlace
+	fpAddr uint64 // fpFrame
+	fsBase uint64 // of the thread
+	await  waiting
+}
+
+// Switch implements platform.Context.
+func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.FPState) (platform.Event, error) {
+	s := as.(*space)
+	if c.space != s {
+		if err := c.enter(s); err != nil {
+			return platform.Event{}, err
+		}
+	}
+	if s.pending.Load() {
+		if err := s.Flush(); err != nil {
+			return platform.Event{}, err
+		}
+	}
+	if r.Rip >= 1<<47 {
+		// The processor would refuse it in the stub's own code.
+		return platform.Event{Kind: platform.EventFault, Signal: int32(unix.SIGSEGV), Code: siKernel}, nil
+	}
+	t := c.thread
+	command := c.prepare(t, r, fp)
+	atomic.StoreUint32(t.u32(offInterrupt), 0)
+	if !c.state.CompareAndSwap(idle, running) {
+		c.state.Store(idle)
+		return platform.Event{Kind: platform.EventInterrupt}, nil
+	}
+	*t.u32(offCommand) = command
+	t.give()
+	err := c.wait(t)
+	c.state.Store(idle)
+	c.settleFP(command)
+	if err != nil {
+		c.drop()
+		return platform.Event{}, err
+	}
+	return c.event(t, r)
+}
+
+// siKernel is SI_KERNEL of sigaction(2).
+const siKernel = 0x80
+
+// prepare writes the registers to the area and returns what the stub is to do
+// before the application goes on.
+func (c *context) prepare(t *thread, r *arch.Registers, fp *arch.FPState) (command uint32) {
+	regs := *r
+	regs.Cs, regs.Ss = arch.UserCS, arch.UserSS
+	*t.registers() = regs
+	if fp.Dirty {
+		buf := t.bytes()[xsaveBuf : xsaveBuf+xsaveMax]
+		clear(buf[copy(buf, fp.Data):c.k.xstate])
+		fp.Dirty = false
+		c.fp = fpSentry
+	}
+	switch c.fp {
+	case fpSentry:
+		*t.u64(offFPState) = uint64(t.addr + xsaveBuf)
+		command |= cmdLoadFP
+	case fpFrame:
+		*t.u64(offFPState) = c.fpAddr
+		command |= cmdLoadFP
+	}
+	if r.FsBase != c.fsBase {
+		command |= cmdSetFS
+	}
+	const trapFlag = 1 << 8
+	if r.Eflags&trapFlag != 0 || r.GsBase != 0 {
+		command |= cmdFull
+	}
+	c.fsBase = r.FsBase
+	return command
+}
+
+// settleFP notes what the stub has done.
+func (c *context) settleFP(command uint32) {
+	if command&cmdLoadFP != 0 {
+		c.fp = fpLive
+	}
+}
+
+// event reads why the stub stopped.
+func (c *context) event(t *thread, r *arch.Registers) (platform.Event, error) {
+	switch atomic.LoadUint32(t.u32(offKind)) {
+	case kindSyscall:
+		c.load(t, r)
+		return platform.Event{Kind: platform.EventSyscall}, nil
+	case kindSignal:
+		return c.signalled(t, r)
+	case kindInterrupt:
+		c.load(t, r)
+		return platform.Event{Kind: platform.EventInterrupt}, nil
+	}
+	// The stub's code got a signal of its own, or the application wrote to the
+	// area: this process cannot go on.
+	c.drop()
+	return platform.Event{}, errDead
+}
+
+// load reads the registers a patched call site stored.
+func (c *context) load(t *thread, r *arch.Registers) {
+	fs, gs := r.FsBase, r.GsBase
+	*r = *t.registers()
+	c.fixed(r)
+	r.FsBase, r.GsBase = fs, gs
+}
+
+// fixed gives r the segments every application has.
+func (c *context) fixed(r *arch.Registers) {
+	r.Cs, r.Ss = arch.UserCS, arch.UserSS
+	r.Ds, r.Es, r.Fs, r.Gs = 0, 0, 0, 0
+}
+
+// signalled reads the frame of the signal the stub stopped for.
+func (c *context) signalled(t *thread, r *arch.Registers) (platform.Event, error) {
+	f := (*frame)(t.at(atomic.LoadUint64(t.u64(offFrame)), unsafe.Sizeof(frame{})))
+	i := (*siginfo)(t.at(atomic.LoadUint64(t.u64(offInfo)), unsafe.Sizeof(siginfo{})))
+	if f == nil || i == nil {
+		c.drop()
+		return platform.Event{}, errDead
+	}
+	uc, info := *f, *i
+	uc.load(r)
+	c.fixed(r)
+	r.OrigRax = ^uint64(0)
+	c.fp, c.fpAddr = fpFrame, uc.fpstate
+	switch sig := unix.Signal(atomic.LoadUint32(t.u32(offSigno))); sig {
+	case unix.SIGSYS:
+		if info.arch == unix.AUDIT_ARCH_X86_64 {
+			r.OrigRax = r.Rax
+		}
+		return platform.Event{Kind: platform.EventSyscall}, nil
+	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
+		// si_code above 0 is the kernel's own (sigaction(2)).
+		if info.code > 0 {
+			return fault(sig, &info, &uc), nil
+		}
+	}
+	return platform.Event{Kind: platform.EventInterrupt}, nil
+}
+
+// fault describes a synchronous signal. Trap 14 is a page fault; its error
+// code tells the kind of access (Intel SDM vol. 3, 4.7).
+func fault(sig unix.Signal, info *siginfo, uc *frame) platform.Event {
+	const pageFault, byWrite, byFetch = 14, 1 << 1, 1 << 4
+	ev := platform.Event{Kind: platform.EventFault, Signal: int32(sig), Code: info.code, Addr: uintptr(info.addr)}
+	if uc.trapno == pageFault {
+		ev.AccessKnown = true
+		ev.Write, ev.Execute = uc.err&byWrite != 0, uc.err&byFetch != 0
+	}
+	return ev
+}
+
+// Flush implements platform.Context.
+func (c *context) Flush(as platform.AddressSpace) error { return as.Flush() }
+
+// enter gets a thread in s, leaving the old one.
+func (c *context) enter(s *space) error {
+	c.leave()
+	t, err := s.p.take()
+	if err != nil {
+		return err
+	}
+	c.space, c.thread, c.fp = s, t, fpSentry
+	c.fsBase = ^uint64(0)
+	c.target.Store(t)
+	return nil
+}
+
+// leave parks the thread for another context of its process.
+func (c *context) leave() {
+	c.target.Store(nil)
+	if c.thread != nil {
+		c.space.p.giveBack(c.thread)
+	}
+	c.thread, c.space = nil, nil
+}
+
+// drop lets go of a thread that cannot be trusted to wait.
+func (c *context) drop() {
+	c.target.Store(nil)
+	c.thread, c.space = nil, nil
+}
+
+// SaveFP implements platform.Context.
+func (c *context) SaveFP(fp *arch.FPState) error {
+	if fp.Dirty || c.thread == nil {
+		return nil // what fp holds has not been loaded yet
+	}
+	t := c.thread
+	n := uintptr(c.k.xstate)
+	src := unsafe.Pointer(nil)
+	switch c.fp {
+	case fpSentry:
+		return nil
+	case fpLive:
+		*t.u32(offCommand) = cmdSaveFP
+		t.give()
+		if err := c.wait(t); err != nil {
+			c.drop()
+			return err
+		}
+		src = unsafe.Add(t.mem, xsaveBuf)
+	case fpFrame:
+		if src = t.at(c.fpAddr, n); src == nil {
+			c.drop()
+			return errDead
+		}
+	}
+	fp.Data = append(fp.Data[:0], unsafe.Slice((*byte)(src), n)...)
+	arch.SetXFeatures(fp.Data, c.k.xfeatures)
+	return nil
+}
+
+// Interrupt implements platform.Context.
+func (c *context) Interrupt() {
+	for {
+		switch c.state.Load() {
+		case idle:
+			if c.state.CompareAndSwap(idle, interrupted) {
+				return
+			}
+		case running:
+			if c.state.CompareAndSwap(running, interrupted) {
+				if t := c.target.Load(); t != nil {
+					atomic.StoreUint32(t.u32(offInterrupt), 1)
+					unix.Tgkill(t.p.pid, t.tid, interruptSignal)
+					futexWake(t.u32(offState))
+				}
+				return
+			}
+		case interrupted:
+			return
+		}
+	}
+}
+
+// Release implements platform.Context.
+func (c *context) Release() { c.leave() }
+
+var _ platform.Context = (*context)(nil)

@@ -1,0 +1,322 @@
+package systrap
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/platform/tracee"
+	"ringfort/sentry/arch"
+)
+
+const (
+	// poolSize is how many ready stubs wait for the next fork or exec.
+	poolSize = 3
+	// maxStubs bounds the number of address spaces of a sandbox.
+	maxStubs = 8192
+)
+
+// keeper makes and buries stubs.
+//
+// Lock order: template.mu, then mu.
+type keeper struct {
+	text, ctls, areas *os.File
+	ctlMem, areaMem   unsafe.Pointer
+	template          *process
+	xstate            int    // size of the extended state in bytes
+	xfeatures         uint64 // its components, XCR0
+
+	pool  chan *process
+	stock chan struct{} // asks for the pool to be filled
+
+	mu        sync.Mutex
+	freeCtls  []uint32
+	freeAreas []uint32
+	processes map[int]*process
+	early     map[int]bool // ended before they were entered in processes
+}
+
+func newKeeper() (*keeper, error) {
+	k := &keeper{pool: make(chan *process, poolSize), stock: make(chan struct{}, 1), processes: make(map[int]*process), early: make(map[int]bool)}
+	var err error
+	if k.text, err = memFile("ringfort-stub", textSize); err != nil {
+		return nil, err
+	}
+	if _, err := k.text.WriteAt(stubText(), 0); err != nil {
+		return nil, fmt.Errorf("write the stub's code: %w", err)
+	}
+	if k.ctls, k.ctlMem, err = sharedMemory("ringfort-ctl", maxStubs*ctlStride); err != nil {
+		return nil, err
+	}
+	if k.areas, k.areaMem, err = sharedMemory("ringfort-threads", maxAreas*areaSize); err != nil {
+		return nil, err
+	}
+	for i := uint32(maxStubs); i > 0; i-- {
+		k.freeCtls = append(k.freeCtls, i-1)
+	}
+	for i := uint32(maxAreas); i > 0; i-- {
+		k.freeAreas = append(k.freeAreas, i-1)
+	}
+	started := make(chan error)
+	go k.bury(started)
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	go k.fill()
+	k.stock <- struct{}{}
+	return k, nil
+}
+
+func memFile(name string, size int64) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	return f, f.Truncate(size)
+}
+
+// sharedMemory makes a file and maps it whole.
+func sharedMemory(name string, size int64) (*os.File, unsafe.Pointer, error) {
+	f, err := memFile(name, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	addr, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED, f.Fd(), 0)
+	if errno != 0 {
+		return nil, nil, fmt.Errorf("map %s: %w", name, errno)
+	}
+	return f, pointer(addr), nil
+}
+
+// bury makes the template and then waits for the end of stubs. It never ends,
+// nor does its OS thread: that would be the template's end as well.
+func (k *keeper) bury(started chan error) {
+	runtime.LockOSThread()
+	err := k.makeTemplate()
+	started <- err
+	if err != nil {
+		return
+	}
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WALL, nil)
+		if err != nil {
+			if err == unix.EINTR {
+				continue
+			}
+			return // no children: the template is gone, and no stub can be made
+		}
+		if !status.Exited() && !status.Signaled() {
+			continue
+		}
+		k.mu.Lock()
+		p := k.processes[pid]
+		delete(k.processes, pid)
+		if p == nil {
+			k.early[pid] = true
+		}
+		k.mu.Unlock()
+		if p != nil {
+			p.died()
+		}
+	}
+}
+
+// makeTemplate makes the process that all stubs are forked from: it has no
+// memory but the stub's pages, the handlers of all signals that matter and the
+// mapper's filter.
+func (k *keeper) makeTemplate() error {
+	t, regs, err := tracee.NewTemplate(&tracee.Code{File: k.text, Addr: codeAddr, Size: textSize, Call: codeAddr})
+	if err != nil {
+		return err
+	}
+	p, err := k.newProcess()
+	if err != nil {
+		return err
+	}
+	at := uintptr(p.slot) * ctlStride
+	const shared = unix.MAP_SHARED | unix.MAP_FIXED
+	type call struct {
+		what string
+		nr   uintptr
+		args []uintptr
+	}
+	calls := []call{
+		{"map the control block", unix.SYS_MMAP, []uintptr{ctlAddr, ctlSize, unix.PROT_READ, shared, k.ctls.Fd(), at}},
+		{"map the scratch page", unix.SYS_MMAP, []uintptr{scratchAddr, scratchPage, unix.PROT_READ | unix.PROT_WRITE, shared, k.ctls.Fd(), at + ctlSize}},
+		{"unblock signals", unix.SYS_RT_SIGPROCMASK, []uintptr{unix.SIG_SETMASK, scratchAddr + 0x100, 0, 8}},
+	}
+	// struct sigaction of the kernel: handler, flags, restorer, mask.
+	const saSigInfo, saRestorer, saOnStack, saNoDefer = 0x4, 0x04000000, 0x08000000, 0x40000000
+	scratch := (*[scratchPage / 8]uint64)(unsafe.Add(k.ctlMem, at+ctlSize))
+	copy(scratch[:], []uint64{uint64(stub.signal), saSigInfo | saRestorer | saOnStack | saNoDefer, uint64(stub.sigreturn), 0})
+	for _, sig := range []unix.Signal{unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, interruptSignal} {
+		calls = append(calls, call{"handle " + sig.String(), unix.SYS_RT_SIGACTION, []uintptr{uintptr(sig), scratchAddr, 0, 8}})
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&scratch[64])), 2048), mapperFilter().encode(scratchAddr+64*8))
+	calls = append(calls,
+		call{"no_new_privs", unix.SYS_PRCTL, []uintptr{unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0}},
+		call{"filter", unix.SYS_SECCOMP, []uintptr{unix.SECCOMP_SET_MODE_FILTER, 0, scratchAddr + 64*8}})
+	for _, c := range calls {
+		if _, err := t.Call(codeAddr, regs, c.nr, c.args...); err != nil {
+			return fmt.Errorf("template stub: %s: %w", c.what, err)
+		}
+	}
+	if k.xstate, k.xfeatures, err = xstateOf(t); err != nil {
+		return err
+	}
+	clear(scratch[:])
+	return k.release(t, regs, p)
+}
+
+// release lets the template go to its work.
+func (k *keeper) release(t *tracee.Tracee, regs *arch.Registers, p *process) error {
+	r := *regs
+	r.Rip, r.OrigRax = uint64(stub.mapper), ^uint64(0)
+	if err := t.SetRegs(&r); err != nil {
+		return err
+	}
+	if err := t.Ptrace(unix.PTRACE_DETACH, 0, 0); err != nil {
+		return fmt.Errorf("let the template stub go: %w", err)
+	}
+	p.pid = t.PID
+	k.template = p
+	k.mu.Lock()
+	k.processes[p.pid] = p
+	k.mu.Unlock()
+	return nil
+}
+
+// xstateOf returns the size of the extended state and its components, which the
+// kernel leaves where a signal frame has its marks.
+func xstateOf(t *tracee.Tracee) (size int, features uint64, err error) {
+	var buf [tracee.MaxXState]byte
+	iov := unix.Iovec{Base: &buf[0], Len: uint64(len(buf))}
+	if err := t.Ptrace(unix.PTRACE_GETREGSET, tracee.XState, uintptr(unsafe.Pointer(&iov))); err != nil {
+		return 0, 0, fmt.Errorf("extended state of the processor: %w", err)
+	}
+	if iov.Len > xsaveMax {
+		return 0, 0, fmt.Errorf("the processor's extended state takes %d bytes: more than %d are not provided for", iov.Len, xsaveMax)
+	}
+	return int(iov.Len), arch.XFeatures(buf[:iov.Len]), nil
+}
+
+// newProcess returns a process without a host process yet.
+func (k *keeper) newProcess() (*process, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := len(k.freeCtls)
+	if n == 0 {
+		return nil, unix.EAGAIN
+	}
+	done, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	p := &process{k: k, slot: k.freeCtls[n-1], done: done}
+	k.freeCtls = k.freeCtls[:n-1]
+	ctl := p.ctl()
+	clear(unsafe.Slice((*byte)(ctl), ctlStride))
+	*(*uint64)(unsafe.Add(ctl, ctlDone)) = uint64(done)
+	*(*uint64)(unsafe.Add(ctl, ctlFile)) = uint64(k.ctls.Fd())
+	*(*uint64)(unsafe.Add(ctl, ctlGood)) = goodResult
+	*(*uint64)(unsafe.Add(ctl, ctlBad)) = badResult
+	return p, nil
+}
+
+// fork makes a stub with one application thread.
+func (k *keeper) fork() (*process, error) {
+	p, err := k.newProcess()
+	if err != nil {
+		return nil, err
+	}
+	t := k.template
+	t.mu.Lock()
+	err = t.carryOut([]entry{{unix.SYS_CLONE, processFlags, 0, scratchAddr + scratchPID, 0, 0, 0, uintptr(p.slot) * ctlStride}})
+	pid := int(*(*uint32)(unsafe.Add(t.ctl(), ctlSize+scratchPID)))
+	t.mu.Unlock()
+	if err != nil {
+		k.free(p)
+		return nil, fmt.Errorf("fork a stub: %w", err)
+	}
+	k.mu.Lock()
+	p.pid = pid
+	dead := k.early[pid]
+	delete(k.early, pid)
+	if !dead {
+		k.processes[pid] = p
+	}
+	k.mu.Unlock()
+	if dead {
+		p.died()
+	}
+	th, err := p.newThread()
+	if err != nil {
+		p.kill()
+		return nil, err
+	}
+	p.idle = append(p.idle, th)
+	return p, nil
+}
+
+// fill keeps the pool full.
+func (k *keeper) fill() {
+	for range k.stock {
+		for len(k.pool) < poolSize {
+			p, err := k.fork()
+			if err != nil {
+				break // whoever needs one will make it, and hear why not
+			}
+			k.pool <- p
+		}
+	}
+}
+
+// get takes a stub from the pool or makes one.
+func (k *keeper) get() (*process, error) {
+	defer func() {
+		select {
+		case k.stock <- struct{}{}:
+		default:
+		}
+	}()
+	select {
+	case p := <-k.pool:
+		return p, nil
+	default:
+		return k.fork()
+	}
+}
+
+// newArea returns a cleared area.
+func (k *keeper) newArea() (uint32, area, error) {
+	k.mu.Lock()
+	n := len(k.freeAreas)
+	if n == 0 {
+		k.mu.Unlock()
+		return 0, area{}, unix.EAGAIN
+	}
+	i := k.freeAreas[n-1]
+	k.freeAreas = k.freeAreas[:n-1]
+	k.mu.Unlock()
+	a := area{unsafe.Add(k.areaMem, uintptr(i)*areaSize), areaAddr + uintptr(i)*areaSize}
+	a.reset()
+	return i, a, nil
+}
+
+// free gives back what p used. Its host process is gone.
+func (k *keeper) free(p *process) {
+	unix.Close(p.done)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.freeCtls = append(k.freeCtls, p.slot)
+	for _, t := range p.threads {
+		k.freeAreas = append(k.freeAreas, t.number)
+	}
+	p.threads = nil
+}

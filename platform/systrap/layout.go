@@ -1,0 +1,100 @@
+package systrap
+
+// Where the stub lies: at the top of the user half, out of the reach of
+// applications (UserAddresses ends below). stub_amd64.s knows these numbers.
+const (
+	stubBase = 0x7fffe0000000
+	// codeAddr holds the stub's code and behind it, in the page filterAddr, the
+	// threads' seccomp program: one file, read-only and executable.
+	codeAddr   = stubBase
+	codeSize   = 0x2000
+	filterAddr = codeAddr + codeSize
+	textSize   = codeSize + 0x1000
+	// ctlAddr is the control block: written by the Sentry, read-only in the stub.
+	ctlAddr = stubBase + 0x10000
+	ctlSize = 0x4000
+	// scratchAddr is a page the mapper writes what nobody relies on.
+	scratchAddr = ctlAddr + ctlSize
+	ctlStride   = 0x8000 // control block and scratch page in their file
+	// areaAddr is where the thread areas are, one for each thread number.
+	areaAddr = stubBase + 0x100000
+	areaSize = 0x8000
+	maxAreas = 8192
+)
+
+// Offsets in a control block.
+const (
+	ctlSeq      = 0x00 // u32: number of the last request; the mapper waits here
+	ctlCount    = 0x04 // u32: how many entries the request has
+	ctlDone     = 0x08 // u64: eventfd that tells the Sentry of the end
+	ctlFile     = 0x10 // u64: descriptor of the file of control blocks
+	ctlGood     = 0x18 // u64: what is written to the eventfd when all went well
+	ctlBad      = 0x20 // u64: the same when an entry failed
+	ctlEntries  = 0x100
+	entryWords  = 8 // number, six arguments, and what a cloned child starts with
+	maxEntries  = (ctlSize - ctlEntries) / (entryWords * 8)
+	goodResult  = 1
+	badResult   = 1 << 32
+	scratchErr  = 0x00 // u64: errno of the first failed entry, for the log only
+	scratchPID  = 0x08 // u32: where clone leaves the number of a new process
+	scratchPage = 0x1000
+)
+
+// A thread area: the page of the context, the XSAVE buffer, the signal stack.
+// The first 27 words are arch.Registers.
+const (
+	offState     = 0x100 // u32: who has the context, below
+	offAwake     = 0x104 // u32: the Sentry sleeps and must be woken
+	offSpin      = 0x108 // u32: how often the stub looks before it sleeps
+	offInterrupt = 0x10c // u32: an interrupt is wanted
+	offCommand   = 0x110 // u32: what to do before the application goes on
+	offFPState   = 0x118 // u64: where to load the extended state from
+	offAsleep    = 0x140 // u32: the stub sleeps and must be woken
+	offKind      = 0x144 // u32: why the stub stopped
+	offFrame     = 0x148 // u64: address of the ucontext
+	offInfo      = 0x150 // u64: address of the siginfo
+	offSigno     = 0x158 // u32
+	offTID       = 0x15c // u32: where clone leaves the host's thread number
+	offStack     = 0x180 // stack_t of sigaltstack(2)
+	offAfterFlag = 0x198 // u64: address behind the flags, where PUSHFQ pushes them
+	offFlags     = 0x1a0 // u64: address of the flags
+	offFrameRIP  = 0x1a8 // u64: address of RIP, where IRETQ takes its frame
+	offXSave     = 0x1b0 // u64: address of the XSAVE buffer
+	offSelf      = 0x1b8 // u64: address of the area
+	offAppGS     = 0x1c0 // u64: GS base found by the signal handler
+	offAnswers   = 0x800 // 256 u64: results of calls answered by the stub
+	answers      = 256
+	xsaveBuf     = 0x1000
+	xsaveMax     = 0x3000
+	sigStack     = 0x4000
+	sigStackSize = areaSize - sigStack
+)
+
+// Values of the state word.
+const (
+	stateApp    = 0 // the stub has the context: application code runs
+	stateSentry = 1 // the Sentry has it
+)
+
+// Commands; several may be set.
+const (
+	cmdSaveFP = 1 << iota // write the extended state to the XSAVE buffer and stop again
+	cmdLoadFP             // load it from offFPState
+	cmdSetFS              // load the FS base
+	cmdFull               // leave by IRETQ and with the application's own GS base
+)
+
+// Why the stub stopped.
+const (
+	kindSyscall   = 1 // at a patched call site; the registers are in the area
+	kindSignal    = 2 // by a signal; the registers are in the frame
+	kindInterrupt = 3 // for an interrupt; the registers are in the area
+	kindSaved     = 4 // cmdSaveFP is done
+	kindBroken    = 5 // the stub's own code got a signal
+)
+
+// noAnswer marks a call that the stub does not answer.
+const noAnswer = ^uint64(0xfff)
+
+// interruptSignal takes a thread out of application code.
+const interruptSignal = 23 // SIGURG

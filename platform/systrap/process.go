@@ -1,0 +1,166 @@
+package systrap
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// entry is one host system call that a mapper is asked to make: number, six
+// arguments, and for clone what the child starts with.
+type entry [entryWords]uintptr
+
+// process is a stub: a host process that is the memory of one application
+// process. Its first thread, the mapper, changes that memory for the Sentry.
+type process struct {
+	k    *keeper
+	pid  int
+	slot uint32
+	done int // eventfd written by the mapper
+
+	dead     atomic.Bool
+	released atomic.Bool
+	buried   atomic.Int32 // the second of died and kill frees
+
+	mu      sync.Mutex // one request at a time
+	seq     uint32
+	idle    []*thread
+	threads []*thread
+}
+
+// thread is an application thread of a stub.
+type thread struct {
+	area
+	p      *process
+	number uint32 // of its area
+	tid    int
+}
+
+// ctl returns our view of the control block and scratch page.
+func (p *process) ctl() unsafe.Pointer { return unsafe.Add(p.k.ctlMem, uintptr(p.slot)*ctlStride) }
+
+// carryOut has the mapper make the calls in list, in order, and waits for it. All
+// are tried; the error is that one failed. p.mu is held.
+func (p *process) carryOut(list []entry) error {
+	ctl := p.ctl()
+	var failed error
+	for len(list) > 0 {
+		n := copy((*[maxEntries]entry)(unsafe.Add(ctl, ctlEntries))[:], list)
+		list = list[n:]
+		*(*uint32)(unsafe.Add(ctl, ctlCount)) = uint32(n)
+		p.seq++
+		seq := (*uint32)(unsafe.Add(ctl, ctlSeq))
+		atomic.StoreUint32(seq, p.seq)
+		futexWake(seq)
+		if err := p.await(); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// await waits for the mapper's answer. Only the mapper, or our own died, can
+// write it.
+func (p *process) await() error {
+	var b [8]byte
+	for {
+		if p.dead.Load() {
+			return errDead
+		}
+		n, err := unix.Read(p.done, b[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n != len(b) {
+			return fmt.Errorf("answer of a stub: %w", err)
+		}
+		break
+	}
+	switch v := binary.LittleEndian.Uint64(b[:]); {
+	case p.dead.Load():
+		return errDead
+	case v != goodResult:
+		errno := *(*uint64)(unsafe.Add(p.ctl(), ctlSize+scratchErr))
+		return fmt.Errorf("map application memory: %w", unix.Errno(errno))
+	}
+	return nil
+}
+
+// newThread makes an application thread; it waits in its area.
+func (p *process) newThread() (*thread, error) {
+	i, a, err := p.k.newArea()
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := &thread{area: a, p: p, number: i}
+	p.threads = append(p.threads, t)
+	const shared = unix.MAP_SHARED | unix.MAP_FIXED
+	err = p.carryOut([]entry{
+		{unix.SYS_MMAP, a.addr, areaSize, unix.PROT_READ | unix.PROT_WRITE, shared, p.k.areas.Fd(), uintptr(i) * areaSize},
+		{unix.SYS_CLONE, threadFlags, 0, a.addr + offTID, 0, 0, 0, a.addr},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a stub thread: %w", err)
+	}
+	// The number stands in memory the application can write: it counts only if
+	// it names a thread of this very process.
+	t.tid = int(int32(atomic.LoadUint32(a.u32(offTID))))
+	if t.tid <= 0 || unix.Tgkill(p.pid, t.tid, 0) != nil {
+		return nil, fmt.Errorf("make a stub thread: %w", errDead)
+	}
+	return t, nil
+}
+
+// take returns an idle thread, made if there is none.
+func (p *process) take() (*thread, error) {
+	p.mu.Lock()
+	if n := len(p.idle); n > 0 {
+		t := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		return t, nil
+	}
+	p.mu.Unlock()
+	return p.newThread()
+}
+
+// giveBack makes t, which waits in its area, available.
+func (p *process) giveBack(t *thread) {
+	p.mu.Lock()
+	p.idle = append(p.idle, t)
+	p.mu.Unlock()
+}
+
+// kill ends the host process. The caller uses p no more.
+func (p *process) kill() {
+	p.released.Store(true)
+	unix.Kill(p.pid, unix.SIGKILL)
+	p.settle()
+}
+
+// died is called when the host process has ended, whoever ended it.
+func (p *process) died() {
+	p.dead.Store(true)
+	var one [8]byte
+	one[0] = 1
+	unix.Write(p.done, one[:])
+	p.mu.Lock()
+	for _, t := range p.threads {
+		futexWake(t.u32(offState))
+	}
+	p.mu.Unlock()
+	p.settle()
+}
+
+// settle frees p when both its user and the host have let go.
+func (p *process) settle() {
+	if p.buried.Add(1) == 2 {
+		p.k.free(p)
+	}
+}

@@ -1,0 +1,429 @@
+#include "textflag.h"
+
+// The stub's code. It is copied to codeAddr in every stub process and runs
+// beside the application, in its address space; so it trusts nothing that can
+// be written there, and it holds no secrets. It uses no stack. GS is the base of
+// the thread's area. The numbers are those of layout.go. Jumps that close a
+// circle go through a register: the linker's stack check knows no end of them.
+
+#define CODE 0x7fffe0000000
+#define CODESIZE 0x2000
+#define FILTER 0x7fffe0002000
+#define CTL 0x7fffe0010000
+#define SCRATCH 0x7fffe0014000
+
+#define SYS_write 1
+#define SYS_mmap 9
+#define SYS_rt_sigreturn 15
+#define SYS_exit 60
+#define SYS_sigaltstack 131
+#define SYS_futex 202
+#define SYS_seccomp 317
+#define SYS_sched_yield 24
+
+// Beginning of the copied code: one system call for the template's maker.
+TEXT ·stubCall(SB),NOSPLIT|NOFRAME,$0
+	SYSCALL
+	INT	$3
+
+// stubMapper is what the first thread of a stub does all its life: it waits for
+// the next request in the control block and carries out its entries. Its state is
+// in registers alone: R12 control block, R15 number of the last request.
+TEXT ·stubMapper(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	$CTL, R12
+	XORL	R15, R15
+wait:
+	MOVL	(R12), AX
+	CMPL	AX, R15
+	JNE	work
+	MOVQ	R12, DI // futex(seq, FUTEX_WAIT, last, NULL)
+	XORL	SI, SI
+	MOVL	R15, DX
+	XORL	R10, R10
+	MOVL	$SYS_futex, AX
+	SYSCALL
+	JMP	wait
+work:
+	MOVL	AX, R15
+	MOVL	0x04(R12), BX
+	LEAQ	0x100(R12), BP
+	LEAQ	0x18(R12), R14 // the good result
+next:
+	TESTL	BX, BX
+	JZ	done
+	MOVQ	0(BP), AX
+	MOVQ	8(BP), DI
+	MOVQ	16(BP), SI
+	MOVQ	24(BP), DX
+	MOVQ	32(BP), R10
+	MOVQ	40(BP), R8
+	MOVQ	48(BP), R9
+	MOVQ	56(BP), R13
+	SYSCALL
+	TESTQ	R13, R13 // a clone?
+	JZ	check
+	TESTQ	AX, AX
+	JNZ	check
+	TESTL	$0x100, DI // CLONE_VM: a thread
+	JNZ	thread
+	JMP	·stubProcess(SB)
+thread:
+	JMP	·stubThread(SB)
+check:
+	CMPQ	AX, $-4096
+	JLS	good
+	LEAQ	0x20(R12), CX
+	CMPQ	CX, R14
+	JEQ	good // not the first
+	MOVQ	CX, R14
+	MOVQ	$SCRATCH, CX
+	NEGQ	AX
+	MOVQ	AX, (CX)
+good:
+	ADDQ	$64, BP
+	DECL	BX
+	JMP	next
+done:
+	// Only we may write to the descriptor: nobody in this address space can tell
+	// the Sentry that a page is gone while it is not.
+	MOVQ	0x08(R12), DI
+	MOVQ	R14, SI
+	MOVL	$8, DX
+	MOVL	$SYS_write, AX
+	SYSCALL
+	JMP	wait
+
+// stubProcess begins a stub that the template was told to fork: R13 is where its
+// control block is in their file.
+TEXT ·stubProcess(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	$CTL, DI
+	MOVQ	0x10(DI), R8
+	MOVL	$0x4000, SI
+	MOVL	$1, DX    // PROT_READ
+	MOVL	$0x11, R10 // MAP_SHARED|MAP_FIXED
+	MOVQ	R13, R9
+	MOVL	$SYS_mmap, AX
+	SYSCALL
+	MOVQ	$SCRATCH, DI
+	MOVL	$0x1000, SI
+	MOVL	$3, DX
+	ADDQ	$0x4000, R9
+	MOVL	$SYS_mmap, AX
+	SYSCALL
+	LEAQ	·stubMapper(SB), AX
+	JMP	AX
+
+// stubThread begins an application thread: R13 is its area. What it gives up
+// here it can never have again.
+TEXT ·stubThread(SB),NOSPLIT|NOFRAME,$0
+	WRGSBASEQ	R13
+	LEAQ	0x180(R13), DI
+	XORL	SI, SI
+	MOVL	$SYS_sigaltstack, AX
+	SYSCALL
+	MOVL	$1, DI // SECCOMP_SET_MODE_FILTER
+	XORL	SI, SI
+	MOVQ	$FILTER, DX
+	MOVL	$SYS_seccomp, AX
+	SYSCALL
+	TESTQ	AX, AX
+	JNZ	fail
+	JMP	·stubWait(SB)
+fail:
+	XORL	DI, DI
+	MOVL	$SYS_exit, AX
+	SYSCALL
+	INT	$3
+
+// stubEnter is where patched call sites come to: AX is the number, CX the
+// address behind the site, the rest is the application's. R11 and CX are what a
+// SYSCALL changes.
+TEXT ·stubEnter(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	SP, 152(GS)
+	MOVQ	CX, 128(GS)
+	MOVQ	0x198(GS), SP
+	PUSHFQ
+	CMPL	AX, $255
+	JHI	slow
+	MOVL	AX, R11
+	MOVQ	0x1b8(GS), CX
+	MOVQ	0x800(CX)(R11*8), R11
+	CMPQ	R11, $-4096
+	JEQ	slow
+	MOVQ	R11, AX
+	JMP	·stubAnswer(SB)
+slow:
+	MOVQ	AX, 120(GS)
+	MOVL	$1, R11
+	JMP	·stubSave(SB)
+
+// stubAnswer returns to the application with the result in AX. A signal that
+// finds us in it begins it again, so that an interrupt is always seen.
+TEXT ·stubAnswer(SB),NOSPLIT|NOFRAME,$0
+	CMPL	0x10c(GS), $0
+	JNE	interrupted
+	MOVQ	144(GS), R11
+	MOVQ	0x1a0(GS), SP
+	POPFQ
+	MOVQ	152(GS), SP
+	MOVQ	128(GS), CX
+	JMP	CX
+interrupted:
+	MOVQ	$-1, 120(GS)
+	MOVL	$3, R11
+	JMP	·stubSave(SB)
+
+// stubSave stores the application's registers and gives the context to the
+// Sentry. R11 is the kind. SP, flags, RIP and the number are stored already.
+TEXT ·stubSave(SB),NOSPLIT|NOFRAME,$0
+	MOVL	R11, 0x144(GS)
+	MOVQ	R15, 0(GS)
+	MOVQ	R14, 8(GS)
+	MOVQ	R13, 16(GS)
+	MOVQ	R12, 24(GS)
+	MOVQ	BP, 32(GS)
+	MOVQ	BX, 40(GS)
+	MOVQ	144(GS), R11
+	MOVQ	R11, 48(GS)
+	MOVQ	R10, 56(GS)
+	MOVQ	R9, 64(GS)
+	MOVQ	R8, 72(GS)
+	MOVQ	AX, 80(GS)
+	MOVQ	128(GS), CX
+	MOVQ	CX, 88(GS)
+	MOVQ	DX, 96(GS)
+	MOVQ	SI, 104(GS)
+	MOVQ	DI, 112(GS)
+	JMP	·stubPost(SB)
+
+// stubPost gives the context to the Sentry.
+TEXT ·stubPost(SB),NOSPLIT|NOFRAME,$0
+	MOVL	$1, AX
+	XCHGL	AX, 0x100(GS)
+	CMPL	0x104(GS), $0
+	JEQ	awake
+	MOVQ	0x1b8(GS), DI // futex(state, FUTEX_WAKE, 1)
+	ADDQ	$0x100, DI
+	MOVL	$1, SI
+	MOVL	$1, DX
+	MOVL	$SYS_futex, AX
+	SYSCALL
+awake:
+	JMP	·stubWait(SB)
+
+// stubWait waits until the Sentry gives the context back: it looks for it as
+// often as the Sentry says, and then sleeps.
+TEXT ·stubWait(SB),NOSPLIT|NOFRAME,$0
+	XORL	CX, CX
+spin:
+	CMPL	0x100(GS), $0
+	JEQ	resume
+	INCL	CX
+	CMPL	CX, 0x108(GS)
+	JCS	spin
+	MOVL	$1, AX
+	XCHGL	AX, 0x140(GS)
+sleep:
+	CMPL	0x100(GS), $0
+	JEQ	awake
+	MOVQ	0x1b8(GS), DI // futex(state, FUTEX_WAIT, stateSentry, NULL)
+	ADDQ	$0x100, DI
+	XORL	SI, SI
+	MOVL	$1, DX
+	XORL	R10, R10
+	MOVL	$SYS_futex, AX
+	SYSCALL
+	JMP	sleep
+awake:
+	MOVL	$0, 0x140(GS)
+resume:
+	MOVL	0x110(GS), BX
+	TESTL	BX, BX
+	JNZ	commands
+	JMP	·stubResume(SB)
+commands:
+	TESTL	$1, BX
+	JZ	load
+	MOVQ	0x1b0(GS), DI
+	MOVL	$-1, AX
+	MOVL	$-1, DX
+	XSAVE64	(DI)
+	MOVL	$4, 0x144(GS)
+	LEAQ	·stubPost(SB), AX
+	JMP	AX
+load:
+	TESTL	$2, BX
+	JZ	fs
+	MOVQ	0x118(GS), DI
+	MOVL	$-1, AX
+	MOVL	$-1, DX
+	XRSTOR64	(DI)
+fs:
+	TESTL	$4, BX
+	JZ	full
+	MOVQ	168(GS), AX
+	WRFSBASEQ	AX
+full:
+	TESTL	$8, BX
+	JNZ	byframe
+	JMP	·stubResume(SB)
+byframe:
+	JMP	·stubResumeFull(SB)
+
+// stubResume loads the registers of the area and goes on with the application.
+// A signal that finds us in it begins it again.
+TEXT ·stubResume(SB),NOSPLIT|NOFRAME,$0
+	CMPL	0x10c(GS), $0
+	JEQ	load
+	MOVL	$3, 0x144(GS)
+	LEAQ	·stubPost(SB), AX
+	JMP	AX
+load:
+	MOVQ	0(GS), R15
+	MOVQ	8(GS), R14
+	MOVQ	16(GS), R13
+	MOVQ	24(GS), R12
+	MOVQ	32(GS), BP
+	MOVQ	40(GS), BX
+	MOVQ	48(GS), R11
+	MOVQ	56(GS), R10
+	MOVQ	64(GS), R9
+	MOVQ	72(GS), R8
+	MOVQ	80(GS), AX
+	MOVQ	88(GS), CX
+	MOVQ	96(GS), DX
+	MOVQ	104(GS), SI
+	MOVQ	112(GS), DI
+	MOVQ	0x1a0(GS), SP
+	POPFQ
+	MOVQ	152(GS), SP
+	JMP	128(GS)
+
+// stubResumeFull is stubResume for what it cannot do: flags with the trap flag
+// take effect behind the first instruction, and GS may be the application's.
+TEXT ·stubResumeFull(SB),NOSPLIT|NOFRAME,$0
+	CMPL	0x10c(GS), $0
+	JEQ	load
+	MOVL	$3, 0x144(GS)
+	LEAQ	·stubPost(SB), AX
+	JMP	AX
+load:
+	MOVQ	0x1a8(GS), SP
+	MOVQ	48(SP), AX
+	WRGSBASEQ	AX
+	MOVQ	-128(SP), R15
+	MOVQ	-120(SP), R14
+	MOVQ	-112(SP), R13
+	MOVQ	-104(SP), R12
+	MOVQ	-96(SP), BP
+	MOVQ	-88(SP), BX
+	MOVQ	-80(SP), R11
+	MOVQ	-72(SP), R10
+	MOVQ	-64(SP), R9
+	MOVQ	-56(SP), R8
+	MOVQ	-48(SP), AX
+	MOVQ	-40(SP), CX
+	MOVQ	-32(SP), DX
+	MOVQ	-24(SP), SI
+	MOVQ	-16(SP), DI
+	IRETQ
+
+// stubResumeEnd marks the end of what is begun again.
+TEXT ·stubResumeEnd(SB),NOSPLIT|NOFRAME,$0
+	INT	$3
+
+// stubSignal is the handler of all signals: DI number, SI siginfo, DX ucontext.
+// It runs on the signal stack in the thread's area, and finds the area by that.
+TEXT ·stubSignal(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	SP, CX
+	ANDQ	$~0x7fff, CX
+	RDGSBASEQ	R8
+	WRGSBASEQ	CX
+	MOVQ	168(DX), AX // RIP
+	MOVQ	$CODE, BX
+	MOVQ	AX, CX
+	SUBQ	BX, CX
+	CMPQ	CX, $CODESIZE
+	JCS	instub
+	MOVQ	R8, 0x1c0(GS)
+	MOVL	DI, 0x158(GS)
+	MOVQ	DX, 0x148(GS)
+	MOVQ	SI, 0x150(GS)
+	MOVL	$2, 0x144(GS)
+	JMP	·stubPost(SB)
+instub:
+	CMPL	DI, $23 // SIGURG
+	JNE	broken
+	LEAQ	·stubAnswer(SB), BX
+	CMPQ	AX, BX
+	JCS	return
+	LEAQ	·stubSave(SB), CX
+	CMPQ	AX, CX
+	JCS	again
+	LEAQ	·stubResume(SB), BX
+	CMPQ	AX, BX
+	JCS	return
+	LEAQ	·stubResumeFull(SB), CX
+	CMPQ	AX, CX
+	JCS	again
+	MOVQ	CX, BX
+	LEAQ	·stubResumeEnd(SB), CX
+	CMPQ	AX, CX
+	JCC	return
+again:
+	MOVQ	BX, 168(DX)
+return:
+	RET
+broken:
+	MOVL	DI, 0x158(GS)
+	MOVQ	DX, 0x148(GS)
+	MOVQ	SI, 0x150(GS)
+	MOVL	$5, 0x144(GS)
+	JMP	·stubPost(SB)
+
+// stubReturn is where the handler returns to.
+TEXT ·stubReturn(SB),NOSPLIT|NOFRAME,$0
+	MOVL	$SYS_rt_sigreturn, AX
+	SYSCALL
+	INT	$3
+
+// End of the copied code.
+TEXT ·stubEnd(SB),NOSPLIT|NOFRAME,$0
+	INT	$3
+
+// func stubSymbols() (s symbols)
+TEXT ·stubSymbols(SB),NOSPLIT,$0-64
+	LEAQ	·stubCall(SB), AX
+	MOVQ	AX, s_begin+0(FP)
+	LEAQ	·stubEnd(SB), AX
+	MOVQ	AX, s_end+8(FP)
+	LEAQ	·stubMapper(SB), AX
+	MOVQ	AX, s_mapper+16(FP)
+	LEAQ	·stubEnter(SB), AX
+	MOVQ	AX, s_enter+24(FP)
+	LEAQ	·stubSignal(SB), AX
+	MOVQ	AX, s_signal+32(FP)
+	LEAQ	·stubReturn(SB), AX
+	MOVQ	AX, s_sigreturn+40(FP)
+	LEAQ	·stubResume(SB), AX
+	MOVQ	AX, s_resume+48(FP)
+	LEAQ	·stubResumeEnd(SB), AX
+	MOVQ	AX, s_resumeEnd+56(FP)
+	RET
+
+// func spin(state *uint32, n uint32) bool
+//
+// Looks n times whether the state is stateSentry.
+TEXT ·spin(SB),NOSPLIT,$0-17
+	MOVQ	state+0(FP), AX
+	MOVL	n+8(FP), CX
+look:
+	CMPL	(AX), $1
+	JEQ	found
+	DECL	CX
+	JNZ	look
+	MOVB	$0, ret+16(FP)
+	RET
+found:
+	MOVB	$1, ret+16(FP)
+	RET

@@ -1,0 +1,51 @@
+package systrap
+
+import "unsafe"
+
+// symbols are where the parts of the stub's code lie in our own text, or after
+// relocate in a stub.
+type symbols struct {
+	begin, end        uintptr
+	mapper, enter     uintptr
+	signal, sigreturn uintptr
+	resume, resumeEnd uintptr
+}
+
+// stubSymbols returns the symbols in our own text.
+func stubSymbols() (s symbols)
+
+// spin looks n times, which is at least one, whether *state is stateSentry.
+//
+//go:noescape
+func spin(state *uint32, n uint32) bool
+
+// stub is where the parts of the code are in every stub.
+var stub = stubSymbols().relocate()
+
+// relocate returns the symbols as they are behind codeAddr.
+func (s symbols) relocate() symbols {
+	base := s.begin
+	for _, p := range []*uintptr{&s.begin, &s.end, &s.mapper, &s.enter, &s.signal, &s.sigreturn, &s.resume, &s.resumeEnd} {
+		*p += codeAddr - base
+	}
+	return s
+}
+
+// stubText returns the contents of the file mapped at codeAddr.
+func stubText() []byte {
+	s := stubSymbols()
+	if s.end-s.begin > codeSize {
+		panic("systrap: the stub's code has outgrown its pages")
+	}
+	text := make([]byte, textSize)
+	n := copy(text, unsafe.Slice((*byte)(pointer(s.begin)), s.end-s.begin))
+	for i := n; i < codeSize; i++ {
+		text[i] = 0xcc // int3
+	}
+	copy(text[codeSize:], threadFilter().encode(filterAddr))
+	return text
+}
+
+// pointer makes an address that the garbage collector does not manage a
+// pointer.
+func pointer(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
