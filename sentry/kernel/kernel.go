@@ -37,10 +37,10 @@ type Kernel struct {
 	rootUTSNS  *UTSNamespace
 	rootIPCNS  *IPCNamespace
 
-	realtime  *ktime.Clock
-	monotonic *ktime.Clock
 	vdso      *vdsoPages
 	clock     *ktime.Source
+	realtime  *ktime.Clock
+	monotonic *ktime.Clock
 	bootTime  int64 // realtime when the sandbox started
 	startMono int64
 	cpus      int
@@ -121,11 +121,11 @@ type Config struct {
 	Names    func(nr uintptr) string
 	Trace    Tracer // nil: no strace
 	CPUs     int
-	// MemoryTotal is what applications see as the machine's memory, in bytes.
-	MemoryTotal uint64
 	// TSC says that the host's own clock is the processor's time stamp counter,
 	// so that it can be ours too.
 	TSC bool
+	// MemoryTotal is what applications see as the machine's memory, in bytes.
+	MemoryTotal uint64
 	Hostname    string
 	Domain      string
 	// MaxTasks bounds the number of tasks (kernel.threads-max); 0, or more than
@@ -139,14 +139,14 @@ func New(c Config) (*Kernel, error) {
 		platform: c.Platform, memory: c.Memory, loader: c.Loader, log: c.Log, names: c.Names, trace: c.Trace,
 		cpus: max(c.CPUs, 1), maxTask: c.MaxTasks, memTotal: c.MemoryTotal,
 	}
-	if k.maxTask <= 0 || k.maxTask > maxTasks {
-		k.maxTask = maxTasks
 	var err error
 	if k.vdso, err = newVDSOPages(c.Memory); err != nil {
 		return nil, fmt.Errorf("memory for the vDSO: %w", err)
 	}
 	k.clock = ktime.NewSource(k.vdso.params(), c.TSC)
 	k.realtime, k.monotonic = k.clock.Realtime(), k.clock.Monotonic()
+	if k.maxTask <= 0 || k.maxTask > maxTasks {
+		k.maxTask = maxTasks
 	}
 	for nr, f := range c.Syscalls {
 		if nr >= maxSyscall {
