@@ -1,6 +1,7 @@
 #!/bin/sh
-# install.sh run|test: installs the Debian packages that the command needs and
-# are not there, and for the tests makes the Debian root file system they run in.
+# install.sh run|test|bench: installs the Debian packages that the command needs
+# and are not there, for the tests makes the Debian root file system they run in,
+# and for the benchmark a copy of it with the servers that are measured.
 set -eu
 
 need() {
@@ -15,6 +16,27 @@ need() {
 }
 
 rootfs=${RINGFORT_ROOTFS:-/var/cache/ringfort/debian12}
+servers=${RINGFORT_BENCH_ROOTFS:-/var/cache/ringfort/bench12}
+
+# fill adds the servers to the copy, and a database to measure, in a mount
+# namespace that takes the mounts away again. No service may start.
+fill='set -eu
+r=$1
+mount -t proc proc "$r/proc"; mount -t tmpfs tmpfs "$r/dev/shm"; mount -t tmpfs -o mode=1777 tmpfs "$r/tmp"
+printf "#!/bin/sh\nexit 101\n" >"$r/usr/sbin/policy-rc.d"; chmod 755 "$r/usr/sbin/policy-rc.d"
+cp /etc/resolv.conf "$r/etc/resolv.conf"
+in="chroot $r /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive"
+$in apt-get update
+$in apt-get install -y --no-install-recommends redis-server redis-tools nginx-light wrk postgresql-15 postgresql-client-15
+$in apt-get clean
+rm "$r/usr/sbin/policy-rc.d"
+mkdir -p "$r/bench"; chown --reference="$r/var/lib/postgresql" "$r/bench"
+pg="$in setpriv --reuid=postgres --regid=postgres --clear-groups"; bin=/usr/lib/postgresql/15/bin
+$pg $bin/initdb -D /bench/pg --auth=trust
+$pg $bin/pg_ctl -D /bench/pg -w -l /tmp/log -o "-k /tmp -h 127.0.0.1" start
+$pg $bin/pgbench -h /tmp -i -s 10 postgres
+$pg $bin/pg_ctl -D /bench/pg -w -m fast stop
+'
 
 case "$1" in
 run)
@@ -32,8 +54,18 @@ test)
 		touch "$rootfs/.complete"
 	fi
 	;;
+bench)
+	"$0" test
+	if [ ! -e "$servers/.complete-bench" ]; then
+		echo "making the root with servers in $servers (once)"
+		rm -rf "$servers"
+		cp -a "$rootfs" "$servers"
+		unshare --mount --pid --fork sh -c "$fill" sh "$servers" >"$servers.log" 2>&1 || { tail "$servers.log"; exit 1; }
+		touch "$servers/.complete-bench"
+	fi
+	;;
 *)
-	echo "usage: $0 run|test" >&2
+	echo "usage: $0 run|test|bench" >&2
 	exit 2
 	;;
 esac

@@ -80,9 +80,6 @@ func (b *bench) measure(ctx context.Context, j *job, rt *runtime, left []string)
 		if len(missing) == 0 {
 			return
 		}
-		if failure == "" {
-			failure = "no result"
-		}
 		failed := missing
 		if left = nil; j.apart {
 			failed, left = missing[:1], missing[1:]

@@ -15,12 +15,13 @@ var testdata embed.FS
 
 // programs are the C programs by name, with what they are made of.
 var programs = map[string][]string{
-	"guard":  {"guard.c"},
-	"hog":    {"hog.c"},
-	"true":   {"nop.c"},
-	"tracer": {"tracer.c"},
-	"timeit": {"timeit.c"},
-	"micro":  {"micro/micro.c", "micro/calls.c", "micro/memory.c", "micro/process.c", "micro/talk.c", "micro/net.c"},
+	"guard":   {"guard.c"},
+	"hog":     {"hog.c"},
+	"true":    {"nop.c"},
+	"sleeper": {"sleeper.c"},
+	"tracer":  {"tracer.c"},
+	"timeit":  {"timeit.c"},
+	"micro":   {"micro/micro.c", "micro/calls.c", "micro/memory.c", "micro/process.c", "micro/talk.c", "micro/net.c"},
 }
 
 // hide moves the program into a mount namespace of its own by executing itself

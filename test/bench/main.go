@@ -121,6 +121,8 @@ func (o options) runtimes() ([]*runtime, error) {
 // jobs returns what is to be run.
 func (b *bench) jobs() (jobs []*job) {
 	all := append(microJobs(), startJob(), ptraceJob())
+	all = append(all, b.macroJobs()...)
+	all = append(all, b.serverJobs()...)
 	for _, j := range all {
 		if j.quick || !b.quick {
 			jobs = append(jobs, j)
@@ -138,6 +140,9 @@ func (b *bench) rounds(ctx context.Context, jobs []*job) {
 			for _, rt := range b.runtimes {
 				b.measure(ctx, j, rt, b.wanted(j, rt.column))
 			}
+		}
+		if !b.quick {
+			b.idle(ctx)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,15 +148,13 @@ func (b *bench) end(rt *runtime, p *place) {
 
 // guarded starts a command below the guard, which ends everything the command
 // started when the returned function is called.
-func (b *bench) guarded(out, errout *bytes.Buffer, stay bool, args []string) (*exec.Cmd, func(), error) {
+func (b *bench) guarded(out, errout io.Writer, stay bool, args []string) (*exec.Cmd, func(), error) {
 	all := args
 	if stay {
 		all = append([]string{"-s"}, args...)
 	}
 	cmd := exec.Command(filepath.Join(b.dir, "bin/guard"), all...)
-	if out != nil {
-		cmd.Stdout, cmd.Stderr = out, errout
-	}
+	cmd.Stdout, cmd.Stderr = out, errout
 	cmd.WaitDelay = 15 * time.Second
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -164,8 +163,8 @@ func (b *bench) guarded(out, errout *bytes.Buffer, stay bool, args []string) (*e
 	return cmd, func() { stdin.Close() }, cmd.Start()
 }
 
-// execute runs args in the place and returns what they print and, if they did
-// not end well, why.
+// execute runs args in the place and returns what they print and, should that
+// not be what was expected, why.
 func (b *bench) execute(ctx context.Context, rt *runtime, p *place, limit time.Duration, args []string) (output, failure string) {
 	all, err := b.argv(rt, p, false, args)
 	if err != nil {
@@ -189,11 +188,13 @@ func (b *bench) execute(ctx context.Context, rt *runtime, p *place, limit time.D
 		b.end(rt, p)
 		stop()
 		<-done
-	} else if err != nil {
-		failure = lastLine(errout.String())
-		if failure == "" {
-			failure = err.Error()
-		}
+		return out.String(), failure
+	}
+	if failure = lastLine(errout.String()); failure == "" {
+		failure = "no result"
+	}
+	if err != nil {
+		failure += ": " + err.Error()
 		b.end(rt, p)
 	}
 	return out.String(), failure
