@@ -44,8 +44,9 @@ type Mappable interface {
 	// mapping. It returns ErrBeyondEnd for a page wholly beyond the end of the object.
 	Pages(off, n uint64, at usermem.Access) (File, Range, error)
 	// AddMapping and RemoveMapping tell the object that space maps [off, off+r.Len())
-	// of it at r, so that a truncation can be carried to its mappings. They
-	// come in pairs for exactly the same or, after a split, smaller pieces.
+	// of it at r, so that a truncation can be carried to its mappings. A
+	// removal may name part of what was added, or what several calls added side
+	// by side: splits and merges of mappings are not told.
 	AddMapping(space Space, r usermem.Range, off uint64, writable bool) error
 	RemoveMapping(space Space, r usermem.Range, off uint64, writable bool)
 	// Sync writes the object's bytes [off, off+n) back (msync(2) MS_SYNC).
@@ -58,6 +59,9 @@ type Space interface {
 	// copies stay if keepPrivate), so that the next access asks Pages again. The
 	// caller holds none of the locks that its Mappable methods take.
 	Invalidate(r usermem.Range, keepPrivate bool)
+	// Owner returns whose address space it is: what the kernel has set, nil
+	// before that.
+	Owner() any
 }
 
 // BusError is the type of ErrBeyondEnd.

@@ -17,6 +17,9 @@ func (m *MemoryManager) Fork(p platform.Platform, flush func() error) (*MemoryMa
 	m.mu.Lock()
 	n.brk = m.brk
 	n.Info = m.Info
+	if o := m.Owner(); o != nil {
+		n.SetOwner(o) // until the new process has a name of its own
+	}
 	n.Info.Auxv = append([]byte(nil), m.Info.Auxv...)
 	if n.Info.Exe != nil {
 		n.Info.Exe.IncRef()

@@ -30,6 +30,8 @@ type MemoryManager struct {
 
 	lockFuture bool
 
+	owner atomic.Value // see SetOwner
+
 	// dead are references to drop once the host has let go of the pages.
 	dead  []held
 	stale atomic.Bool // dead is not empty or the platform has work queued
@@ -113,6 +115,12 @@ func (m *MemoryManager) AddressSpace() platform.AddressSpace { return m.as }
 
 // Layout returns where mappings go.
 func (m *MemoryManager) Layout() Layout { return m.layout }
+
+// SetOwner says whose address space it is, always by one type.
+func (m *MemoryManager) SetOwner(owner any) { m.owner.Store(owner) }
+
+// Owner implements memmap.Space.
+func (m *MemoryManager) Owner() any { return m.owner.Load() }
 
 // IncUsers adds a user (CLONE_VM).
 func (m *MemoryManager) IncUsers() { m.users.Add(1) }

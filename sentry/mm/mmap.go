@@ -297,13 +297,6 @@ func (m *MemoryManager) splitVMA(a usermem.Addr) {
 	if v.id != nil {
 		v.id.IncRef()
 	}
-	if v.obj != nil {
-		// The object knows mappings piece by piece.
-		w := m.mayWriteObject(v)
-		v.obj.RemoveMapping(m, v.Range, v.off, w)
-		v.obj.AddMapping(m, usermem.Range{Start: v.Start, End: a}, v.off, w)
-		v.obj.AddMapping(m, tail.Range, tail.off, w)
-	}
 	v.End = a
 	m.vmas.list = slices.Insert(m.vmas.list, i+1, &tail)
 }

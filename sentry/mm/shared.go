@@ -20,29 +20,39 @@ type SharedMemory struct {
 	name  string
 	ino   uint64
 
-	mu   sync.Mutex
-	refs int64 // mappings and holders
+	mu     sync.Mutex
+	held   bool  // by its maker
+	mapped int64 // bytes mapped, a page once for each mapping of it
 }
 
 // NewSharedMemory returns size bytes (rounded up to pages) of shared memory,
 // held by the caller until Release.
 func NewSharedMemory(f *pgalloc.File, size uint64, name string, ino uint64) *SharedMemory {
 	up, _ := usermem.Addr(size).RoundUp()
-	return &SharedMemory{pages: pgalloc.NewObject(f), size: uint64(up), name: name, ino: ino, refs: 1}
+	return &SharedMemory{pages: pgalloc.NewObject(f), size: uint64(up), name: name, ino: ino, held: true}
 }
 
-// Release drops the holder's reference.
-func (s *SharedMemory) Release() { s.add(-1) }
-
-func (s *SharedMemory) add(n int64) {
+// Release ends the hold of the maker.
+func (s *SharedMemory) Release() {
 	s.mu.Lock()
-	s.refs += n
-	last := s.refs == 0
+	s.held = false
+	s.unlock()
+}
+
+// unlock releases s.mu, and the pages with it if nobody can reach them any more.
+func (s *SharedMemory) unlock() {
+	last := !s.held && s.mapped == 0
 	s.mu.Unlock()
 	if last {
 		s.pages.Release()
 	}
 }
+
+// Size returns the size in bytes, a multiple of the page size.
+func (s *SharedMemory) Size() uint64 { return s.size }
+
+// Used returns the bytes that have pages.
+func (s *SharedMemory) Used() uint64 { return s.pages.Used() }
 
 // Pages implements memmap.Mappable.
 func (s *SharedMemory) Pages(off, n uint64, _ usermem.Access) (memmap.File, memmap.Range, error) {
@@ -54,13 +64,19 @@ func (s *SharedMemory) Pages(off, n uint64, _ usermem.Access) (memmap.File, memm
 }
 
 // AddMapping implements memmap.Mappable.
-func (s *SharedMemory) AddMapping(memmap.Space, usermem.Range, uint64, bool) error {
-	s.add(1)
+func (s *SharedMemory) AddMapping(_ memmap.Space, r usermem.Range, _ uint64, _ bool) error {
+	s.mu.Lock()
+	s.mapped += int64(r.Len())
+	s.mu.Unlock()
 	return nil
 }
 
 // RemoveMapping implements memmap.Mappable.
-func (s *SharedMemory) RemoveMapping(memmap.Space, usermem.Range, uint64, bool) { s.add(-1) }
+func (s *SharedMemory) RemoveMapping(_ memmap.Space, r usermem.Range, _ uint64, _ bool) {
+	s.mu.Lock()
+	s.mapped -= int64(r.Len())
+	s.unlock()
+}
 
 // Sync implements memmap.Mappable.
 func (s *SharedMemory) Sync(uint64, uint64) error { return nil }
@@ -84,3 +100,38 @@ func (s *SharedMemory) IncRef() {}
 
 // DecRef implements memmap.Identity.
 func (s *SharedMemory) DecRef() {}
+
+// Detach unmaps, wherever it lies above addr, what is left of the object that
+// was mapped with its start at addr and that size knows (shmdt(2)). EINVAL if there is none.
+func (m *MemoryManager) Detach(addr usermem.Addr, size func(memmap.Mappable) (n uint64, ok bool)) error {
+	if addr.PageOffset() != 0 {
+		return unix.EINVAL
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found memmap.Mappable
+	end := m.layout.Max
+	for i := m.vmas.after(addr); i < len(m.vmas.list) && m.vmas.list[i].Start < end; {
+		v := m.vmas.list[i]
+		if v.obj == nil || uint64(v.Start-addr) != v.off || found != nil && v.obj != found {
+			i++
+			continue
+		}
+		if found == nil {
+			n, ok := size(v.obj)
+			if !ok {
+				i++
+				continue
+			}
+			found = v.obj
+			if e, ok := addr.AddLength(n); ok {
+				end = min(end, e)
+			}
+		}
+		m.unmap(v.Range)
+	}
+	if found == nil {
+		return unix.EINVAL
+	}
+	return nil
+}

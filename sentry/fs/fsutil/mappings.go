@@ -34,33 +34,64 @@ func (m *Mappings) Add(s memmap.Space, r usermem.Range, off uint64, writable boo
 	}
 }
 
-// Remove forgets a mapping or a piece of one.
+// Remove forgets what is mapped in r, which may be part of one mapping or the whole of several side by side. Where a
+// range has been mapped twice, the older goes: the newer is about to replace it.
 func (m *Mappings) Remove(s memmap.Space, r usermem.Range, off uint64, writable bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := m.spaces[s]
-	for i, o := range list {
-		if o.writable != writable || r.Start < o.r.Start || r.End > o.r.End || off-o.off != uint64(r.Start-o.r.Start) {
+	kept := make([]mapping, 0, len(m.spaces[s])+1)
+	left := []usermem.Range{r}
+	for _, o := range m.spaces[s] {
+		if o.writable != writable || o.off-uint64(o.r.Start) != off-uint64(r.Start) {
+			kept = append(kept, o)
 			continue
 		}
-		list[i] = list[len(list)-1]
-		list = list[:len(list)-1]
-		if o.r.Start < r.Start {
-			list = append(list, mapping{usermem.Range{Start: o.r.Start, End: r.Start}, o.off, writable})
+		var gone []usermem.Range
+		left, gone = cut(left, o.r)
+		rest := []usermem.Range{o.r}
+		for _, g := range gone {
+			rest, _ = cut(rest, g)
 		}
-		if r.End < o.r.End {
-			list = append(list, mapping{usermem.Range{Start: r.End, End: o.r.End}, o.off + uint64(r.End-o.r.Start), writable})
+		for _, k := range rest {
+			kept = append(kept, mapping{k, o.off + uint64(k.Start-o.r.Start), writable})
 		}
-		break
 	}
-	if len(list) == 0 {
+	if len(kept) == 0 {
 		delete(m.spaces, s)
 	} else {
-		m.spaces[s] = list
+		m.spaces[s] = kept
 	}
 	if writable {
 		m.writable -= int64(r.Len())
 	}
+}
+
+// cut takes r out of each of list and returns what is left and what was taken.
+func cut(list []usermem.Range, r usermem.Range) (left, gone []usermem.Range) {
+	for _, l := range list {
+		if l.End <= r.Start || r.End <= l.Start {
+			left = append(left, l)
+			continue
+		}
+		gone = append(gone, l.Intersect(r))
+		if l.Start < r.Start {
+			left = append(left, usermem.Range{Start: l.Start, End: r.Start})
+		}
+		if r.End < l.End {
+			left = append(left, usermem.Range{Start: r.End, End: l.End})
+		}
+	}
+	return left, gone
+}
+
+// Count returns the number of mappings; one with a hole in it counts twice.
+func (m *Mappings) Count() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, list := range m.spaces {
+		n += len(list)
+	}
+	return n
 }
 
 // Writable reports whether the object is mapped shared and writable anywhere.
