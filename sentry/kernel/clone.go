@@ -158,6 +158,9 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	if !has(unix.CLONE_VM) {
 		n.rseq = t.rseq
 	}
+	if has(unix.CLONE_SYSVSEM) {
+		t.shareUndo(n)
+	}
 	if has(unix.CLONE_CHILD_SETTID) {
 		n.setTID = a.ChildTID
 	}
@@ -191,6 +194,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 
 // discard lets go of what a task that never ran holds.
 func (n *Task) discard() {
+	n.dropUndo()
 	if f := n.fds.Load(); f != nil {
 		f.DecRef(n)
 	}
@@ -276,6 +280,8 @@ func (t *Task) cloneNamespaces(n *Task, flags uint64, c *auth.Credentials) error
 	n.uts.Store(uts)
 	if flags&unix.CLONE_NEWIPC != 0 {
 		ipc = newIPCNamespace(k, c.UserNS)
+	} else {
+		ipc.IncRef()
 	}
 	n.ipc.Store(ipc)
 	if flags&unix.CLONE_NEWNET != 0 {
@@ -300,6 +306,9 @@ func (t *Task) cloneNamespaces(n *Task, flags uint64, c *auth.Credentials) error
 }
 
 func (t *Task) releaseNamespaces() {
+	if ipc := t.ipc.Swap(nil); ipc != nil {
+		ipc.DecRef()
+	}
 	if m := t.mounts.Load(); m != nil {
 		m.DecRef()
 	}
@@ -346,7 +355,10 @@ func (t *Task) newGroup(n *Task, a *CloneArgs) {
 		startTime: n.started, container: t.tg.container, done: make(chan struct{}),
 	}
 	tg.oomScoreAdj.Store(t.tg.OOMScoreAdj())
-	n.tg = tg
+	n.tg, tg.pid = tg, &PID{n.ids}
+	if a.Flags&unix.CLONE_VM == 0 {
+		n.MM().SetOwner(tg.pid)
+	}
 	switch {
 	case a.Flags&unix.CLONE_SIGHAND != 0:
 		t.tg.actions.refs.Add(1)
@@ -458,6 +470,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	a.Mounts.IncRef()
 	t.mounts.Store(a.Mounts)
 	t.uts.Store(a.UTS)
+	a.IPC.IncRef()
 	t.ipc.Store(a.IPC)
 	if a.Net != nil {
 		a.Net.IncRef()
@@ -487,6 +500,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	} else {
 		tg.parent = nil
 	}
+	tg.pid = &PID{t.ids}
 	k.newSession(tg)
 	k.live.Add(1)
 	k.forks.Add(1)
@@ -503,6 +517,7 @@ func (tg *ThreadGroup) Start() { tg.leader.start() }
 
 // install puts a loaded program in t: a fresh address space and registers.
 func (t *Task) install(im *Image) {
+	im.MM.SetOwner(t.tg.pid)
 	old := t.mmp.Swap(im.MM)
 	if old != nil {
 		old.DecUsers()

@@ -18,7 +18,7 @@
 //	  ThreadGroup.sig   signals of a thread group: pending, masks, actions, stops
 //	    waiter and timer leaf locks
 //	futex bucket        before mm locks; never with tree
-//	mm.MemoryManager    see package mm
+//	mm.MemoryManager    see package mm; the locks of package ipc come after it
 //
 // A wait.Queue's lock may be taken under any of them; Task.Notify takes none.
 package kernel

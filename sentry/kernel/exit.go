@@ -49,6 +49,7 @@ func (t *Task) exit() {
 	}
 	t.mmp.Store(nil)
 	m.DecUsers()
+	t.exitIPC(last)
 	t.fs.Load().DecRef()
 	t.releaseNamespaces()
 	t.leave()

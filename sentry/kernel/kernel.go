@@ -9,6 +9,7 @@ import (
 	"ringfort/platform"
 	"ringfort/sentry/arch"
 	"ringfort/sentry/auth"
+	"ringfort/sentry/ipc"
 	"ringfort/sentry/ktime"
 	"ringfort/sentry/mm"
 	"ringfort/sentry/pgalloc"
@@ -36,6 +37,7 @@ type Kernel struct {
 	rootPIDNS  *PIDNamespace
 	rootUTSNS  *UTSNamespace
 	rootIPCNS  *IPCNamespace
+	ipcBudget  *ipc.Budget
 
 	vdso      *vdsoPages
 	clock     *ktime.Source
@@ -162,6 +164,7 @@ func New(c Config) (*Kernel, error) {
 	if c.Domain == "" {
 		k.rootUTSNS.domain = "(none)"
 	}
+	k.ipcBudget = ipc.NewBudget(ipcBudget)
 	k.rootIPCNS = newIPCNamespace(k, k.rootUserNS)
 	k.futexes.init()
 	return k, nil

@@ -10,6 +10,7 @@ import (
 	"ringfort/platform"
 	"ringfort/sentry/arch"
 	"ringfort/sentry/auth"
+	"ringfort/sentry/ipc"
 	"ringfort/sentry/limits"
 	"ringfort/sentry/mm"
 	"ringfort/sentry/socket/netns"
@@ -43,6 +44,7 @@ type Task struct {
 	robust     RobustList
 	rseq       rseqArea
 	pdeathSig  int32
+	undo       *ipc.UndoList // SEM_UNDO; nil until it is used
 
 	// attention says why the task must not go on in user code, nor sleep.
 	attention atomic.Uint32

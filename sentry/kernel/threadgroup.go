@@ -14,6 +14,7 @@ import (
 type ThreadGroup struct {
 	k      *Kernel
 	limits *limits.Set
+	pid    *PID // set with the leader's IDs, for good
 
 	// Guarded by Kernel.tree.
 	leader     *Task

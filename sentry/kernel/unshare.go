@@ -49,7 +49,9 @@ func (t *Task) Unshare(flags uint64) error {
 		t.uts.Store(t.k.NewUTSNS(t.uts.Load(), c.UserNS))
 	}
 	if flags&unix.CLONE_NEWIPC != 0 {
-		t.ipc.Store(newIPCNamespace(t.k, c.UserNS))
+		t.setIPC(newIPCNamespace(t.k, c.UserNS))
+	} else if flags&unix.CLONE_SYSVSEM != 0 {
+		t.dropUndo()
 	}
 	if flags&unix.CLONE_NEWPID != 0 {
 		pid := newPIDNamespace(t.childNS.Load(), c.UserNS)
@@ -88,7 +90,8 @@ func (t *Task) SetNS(kind uint64, ns any) error {
 		if !c.HasCapIn(unix.CAP_SYS_ADMIN, n.userNS) {
 			return unix.EPERM
 		}
-		t.ipc.Store(n)
+		n.IncRef()
+		t.setIPC(n)
 	case *netns.Namespace:
 		if !c.HasCap(unix.CAP_SYS_ADMIN) {
 			return unix.EPERM

@@ -137,16 +137,3 @@ func (p *procFS) vmstat() string {
 	free := (int64(p.k.MemoryTotal()) - p.k.MemoryFile().Used()) / 4096
 	return fmt.Sprintf("nr_free_pages %d\nnr_anon_pages %d\nnr_mapped 0\nnr_file_pages 0\nnr_dirty 0\nnr_writeback 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\noom_kill 0\n", free, used)
 }
-
-// sysvipc lists System V objects, of which packages elsewhere tell; headers only where there are none.
-func (p *procFS) sysvipc() *fsutil.Dir {
-	d := p.NewDir(nil, 0555)
-	for _, f := range [...]struct{ name, header string }{
-		{"msg", "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n"},
-		{"sem", "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"},
-		{"shm", "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n"},
-	} {
-		d.Add(f.name, p.NewText(nil, 0444, func(vfs.Caller) (string, error) { return f.header, nil }))
-	}
-	return d
-}

@@ -21,8 +21,27 @@ type nsFile struct {
 // Namespace returns the CLONE_NEW* flag of the kind and the namespace.
 func (f *nsFile) Namespace() (uint64, any) { return f.kind, f.ns }
 
+// counted is a namespace that ends with its last user; an open file is one.
+type counted interface {
+	IncRef()
+	DecRef()
+}
+
 // Reopen lets the file be opened through the link.
-func (f *nsFile) Reopen(vfs.Caller, uint32) (vfs.File, error) { return f, nil }
+func (f *nsFile) Reopen(vfs.Caller, uint32) (vfs.File, error) {
+	g := *f
+	if n, ok := g.ns.(counted); ok {
+		n.IncRef()
+	}
+	return &g, nil
+}
+
+// Release gives the namespace up.
+func (f *nsFile) Release(vfs.Caller) {
+	if n, ok := f.ns.(counted); ok {
+		n.DecRef()
+	}
+}
 
 // Stat shows the namespace's number, by which two are told apart.
 func (f *nsFile) Stat(_ vfs.Caller, st *unix.Statx_t) error {

@@ -135,9 +135,6 @@ var knobs = []knob{
 	{"kernel/keys/root_maxbytes", "25000000", number(0, math.MaxInt32)},
 	{"kernel/kptr_restrict", "1", number(0, 2)},
 	{"kernel/modprobe", "/sbin/modprobe", anything},
-	{"kernel/msgmax", "8192", number(0, math.MaxInt32)},
-	{"kernel/msgmnb", "16384", number(0, math.MaxInt32)},
-	{"kernel/msgmni", "32000", number(0, math.MaxInt32)},
 	{"kernel/ngroups_max", "65536", nil},
 	{"kernel/numa_balancing", "0", flag},
 	{"kernel/osrelease", "", nil},
@@ -164,11 +161,6 @@ var knobs = []knob{
 	{"kernel/sched_rt_runtime_us", "950000", number(-1, math.MaxInt32)},
 	{"kernel/seccomp/actions_avail", "kill_process kill_thread trap errno trace log allow", nil},
 	{"kernel/seccomp/actions_logged", "kill_process kill_thread trap errno trace log", anything},
-	{"kernel/sem", "32000\t1024000000\t500\t32000", numbers(4)},
-	{"kernel/shm_rmid_forced", "0", flag},
-	{"kernel/shmall", "18446744073692774399", anything},
-	{"kernel/shmmax", "18446744073692774399", anything},
-	{"kernel/shmmni", "4096", number(0, 32768)},
 	{"kernel/softlockup_panic", "0", flag},
 	{"kernel/sysrq", "0", number(0, 511)},
 	{"kernel/tainted", "0", nil},
@@ -368,6 +360,9 @@ func (p *procFS) live() map[string]*fsutil.Text {
 		}),
 	}
 	for path, f := range p.netKnobs() {
+		files[path] = f
+	}
+	for path, f := range p.ipcKnobs() {
 		files[path] = f
 	}
 	return files
