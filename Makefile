@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 GO ?= go
 BIN := bin/runsc
 
-.PHONY: all run test unit e2e vet docs bench clean deps-run deps-test
+.PHONY: all run test unit e2e vet docs bench clean deps-run deps-test deps-bench
 
 all: $(BIN)
 
@@ -33,7 +33,9 @@ unit:
 e2e: $(BIN)
 	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count=1 -p 1 ./test/...
 
-bench: $(BIN)
+# bench measures the binary beside native Linux, and with BENCHFLAGS="--peer=PATH"
+# beside another OCI runtime; --write writes docs/performance.*.
+bench: deps-bench $(BIN)
 	RUNSC=$(CURDIR)/$(BIN) $(GO) run ./test/bench $(BENCHFLAGS)
 
 # docs writes the pages that are generated from the code.
@@ -45,6 +47,9 @@ deps-run:
 
 deps-test:
 	@test/install.sh test
+
+deps-bench:
+	@test/install.sh bench
 
 clean:
 	rm -rf bin

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,17 +107,6 @@ func firstError(errs ...error) error {
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// needRoot says how to make a root that is not there.
-func needRoot(dir, mark string) error {
-	if _, err := os.Stat(filepath.Join(dir, mark)); err != nil {
-		if _, ok := err.(*fs.PathError); ok {
-			return fmt.Errorf("no root in %s: run test/install.sh bench once", dir)
-		}
-		return err
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type bench struct {
 	runtimes []*runtime
 	picked   map[string]bool
 	table    table
+	machine  machine
 	log      io.Writer
 }
 
@@ -77,7 +78,7 @@ func run(ctx context.Context, o options) error {
 	if o.write && (o.quick || o.only != "") {
 		return fmt.Errorf("--write needs the whole table: leave out --quick and --only")
 	}
-	b := &bench{options: o, table: table{}, picked: map[string]bool{}, log: os.Stderr}
+	b := &bench{options: o, table: table{}, machine: thisMachine(), picked: map[string]bool{}, log: os.Stderr}
 	for _, r := range pick(only) {
 		b.picked[r.Name] = true
 	}
@@ -91,8 +92,15 @@ func run(ctx context.Context, o options) error {
 	if err := compile(b.dir); err != nil {
 		return err
 	}
-	b.rounds(ctx, b.jobs())
+	jobs := b.jobs()
+	if err := b.roots(jobs); err != nil {
+		return err
+	}
+	b.rounds(ctx, jobs)
 	b.print(os.Stdout)
+	if ctx.Err() == nil && o.write {
+		return b.save("docs")
+	}
 	return ctx.Err()
 }
 
@@ -129,6 +137,19 @@ func (b *bench) jobs() (jobs []*job) {
 		}
 	}
 	return jobs
+}
+
+// roots checks that the root file systems are there that the jobs need.
+func (b *bench) roots(jobs []*job) error {
+	for _, j := range jobs {
+		if j.root == "" || len(b.wanted(j, native)) == 0 {
+			continue
+		}
+		if _, err := os.Stat(j.root); err != nil {
+			return fmt.Errorf("no root file system in %s (test/install.sh bench makes it): %w", j.root, err)
+		}
+	}
+	return nil
 }
 
 // rounds measures everything again and again, the runtimes taking turns, so

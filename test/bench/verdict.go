@@ -23,7 +23,7 @@ func ratio(ours, theirs float64) (float64, bool) {
 		return 0, false
 	}
 	r := ours / theirs
-	if r < 0.1 {
+	if r < 1 {
 		return math.Round(r*1000) / 1000, true
 	}
 	return math.Round(r*100) / 100, true
