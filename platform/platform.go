@@ -96,6 +96,8 @@ type Event struct {
 	Execute bool
 	// AccessKnown is false if the platform cannot tell reads from writes.
 	AccessKnown bool
+	// For EventSyscall: the call site is worth patching (see Patcher).
+	Hot bool
 }
 
 // ErrDead is returned by Switch when the host execution context is gone (its

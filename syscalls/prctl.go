@@ -264,6 +264,7 @@ func ArchPrctl(t *task, a arguments) (uintptr, error) {
 			r.FsBase = a[1].Uint64()
 		} else {
 			r.GsBase = a[1].Uint64()
+			t.MM().StopPatching() // patched call sites find their way by GS
 		}
 		return 0, nil
 	case getFS:

@@ -37,7 +37,9 @@ type context struct {
 	fp     fpPlace
 	fpAddr uint64 // fpFrame
 	fsBase uint64 // of the thread
+	seen   uint32 // generation of the space's patches
 	await  waiting
+	answer answerSet
 }
 
 // Switch implements platform.Context.
@@ -64,9 +66,18 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 		c.state.Store(idle)
 		return platform.Event{Kind: platform.EventInterrupt}, nil
 	}
+	s.begin()
+	if g := s.generation.Load(); g != c.seen {
+		// What another core wrote to the code is sure to be seen behind an instruction
+		// that serialises, as IRETQ does (Intel SDM vol. 3, 9.1.3).
+		c.seen = g
+		command |= cmdFull
+	}
+	t.registers().Rip = s.enterAt(r.Rip)
 	*t.u32(offCommand) = command
 	t.give()
 	err := c.wait(t)
+	s.end()
 	c.state.Store(idle)
 	c.settleFP(command)
 	if err != nil {
@@ -84,6 +95,9 @@ const siKernel = 0x80
 func (c *context) prepare(t *thread, r *arch.Registers, fp *arch.FPState) (command uint32) {
 	regs := *r
 	regs.Cs, regs.Ss = arch.UserCS, arch.UserSS
+	if regs.GsBase == 0 {
+		regs.GsBase = uint64(t.addr) // patched call sites find the area by it
+	}
 	*t.registers() = regs
 	if fp.Dirty {
 		buf := t.bytes()[xsaveBuf : xsaveBuf+xsaveMax]
@@ -119,12 +133,12 @@ func (c *context) settleFP(command uint32) {
 
 // event reads why the stub stopped.
 func (c *context) event(t *thread, r *arch.Registers) (platform.Event, error) {
-	switch atomic.LoadUint32(t.u32(offKind)) {
+	switch kind := atomic.LoadUint32(t.u32(offKind)); kind {
 	case kindSyscall:
 		c.load(t, r)
 		return platform.Event{Kind: platform.EventSyscall}, nil
-	case kindSignal:
-		return c.signalled(t, r)
+	case kindSignal, kindBroken:
+		return c.signalled(t, r, kind)
 	case kindInterrupt:
 		c.load(t, r)
 		return platform.Event{Kind: platform.EventInterrupt}, nil
@@ -141,6 +155,12 @@ func (c *context) load(t *thread, r *arch.Registers) {
 	*r = *t.registers()
 	c.fixed(r)
 	r.FsBase, r.GsBase = fs, gs
+	if rip := c.space.leftAt(r.Rip); rip != r.Rip {
+		r.Rip = rip
+		if r.OrigRax != ^uint64(0) {
+			r.Rcx = rip
+		}
+	}
 }
 
 // fixed gives r the segments every application has.
@@ -150,7 +170,7 @@ func (c *context) fixed(r *arch.Registers) {
 }
 
 // signalled reads the frame of the signal the stub stopped for.
-func (c *context) signalled(t *thread, r *arch.Registers) (platform.Event, error) {
+func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform.Event, error) {
 	f := (*frame)(t.at(atomic.LoadUint64(t.u64(offFrame)), unsafe.Sizeof(frame{})))
 	i := (*siginfo)(t.at(atomic.LoadUint64(t.u64(offInfo)), unsafe.Sizeof(siginfo{})))
 	if f == nil || i == nil {
@@ -160,6 +180,18 @@ func (c *context) signalled(t *thread, r *arch.Registers) (platform.Event, error
 	uc, info := *f, *i
 	uc.load(r)
 	c.fixed(r)
+	if kind == kindBroken {
+		// The application has changed GS, unasked; the stub's first instruction found
+		// that out. CX is where the call returns to.
+		if uc.rip != uint64(stub.enter) {
+			c.drop()
+			return platform.Event{}, errDead
+		}
+		c.fp, c.fpAddr = fpFrame, uc.fpstate
+		r.Rip, r.OrigRax = c.space.leftAt(r.Rcx), r.Rax
+		return platform.Event{Kind: platform.EventSyscall}, nil
+	}
+	r.Rip = c.space.leftAt(r.Rip)
 	r.OrigRax = ^uint64(0)
 	c.fp, c.fpAddr = fpFrame, uc.fpstate
 	switch sig := unix.Signal(atomic.LoadUint32(t.u32(offSigno))); sig {
@@ -167,8 +199,13 @@ func (c *context) signalled(t *thread, r *arch.Registers) (platform.Event, error
 		if info.arch == unix.AUDIT_ARCH_X86_64 {
 			r.OrigRax = r.Rax
 		}
-		return platform.Event{Kind: platform.EventSyscall}, nil
+		return platform.Event{Kind: platform.EventSyscall, Hot: c.space.trapped(uintptr(r.Rip))}, nil
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
+		if sig == unix.SIGILL && c.space.illegalAt(r.Rip) {
+			r.OrigRax = r.Rax
+			r.Rip += 2
+			return platform.Event{Kind: platform.EventSyscall}, nil
+		}
 		// si_code above 0 is the kernel's own (sigaction(2)).
 		if info.code > 0 {
 			return fault(sig, &info, &uc), nil
@@ -200,7 +237,8 @@ func (c *context) enter(s *space) error {
 		return err
 	}
 	c.space, c.thread, c.fp = s, t, fpSentry
-	c.fsBase = ^uint64(0)
+	c.fsBase, c.seen = ^uint64(0), ^uint32(0)
+	c.answer.publish(t)
 	c.target.Store(t)
 	return nil
 }
@@ -208,6 +246,7 @@ func (c *context) enter(s *space) error {
 // leave parks the thread for another context of its process.
 func (c *context) leave() {
 	c.target.Store(nil)
+	c.answer.publish(nil)
 	if c.thread != nil {
 		c.space.p.giveBack(c.thread)
 	}
@@ -217,6 +256,7 @@ func (c *context) leave() {
 // drop lets go of a thread that cannot be trusted to wait.
 func (c *context) drop() {
 	c.target.Store(nil)
+	c.answer.publish(nil)
 	c.thread, c.space = nil, nil
 }
 
@@ -273,7 +313,16 @@ func (c *context) Interrupt() {
 	}
 }
 
+// Answer implements platform.Answerer.
+func (c *context) Answer(nr uintptr, value uint64) { c.answer.set(nr, value) }
+
+// AnswerNothing implements platform.Answerer.
+func (c *context) AnswerNothing() { c.answer.clear() }
+
 // Release implements platform.Context.
 func (c *context) Release() { c.leave() }
 
-var _ platform.Context = (*context)(nil)
+var (
+	_ platform.Context  = (*context)(nil)
+	_ platform.Answerer = (*context)(nil)
+)

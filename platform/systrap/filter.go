@@ -34,6 +34,7 @@ var mapperCalls = []stubCall{
 	{nr: unix.SYS_SIGALTSTACK, reason: "the signal stack of a new thread"},
 	{nr: unix.SYS_SECCOMP, reason: "a new thread gives up all but the calls below"},
 	{nr: unix.SYS_RT_SIGRETURN, reason: "an interrupted thread goes on in the stub's code"},
+	{nr: unix.SYS_SCHED_YIELD, reason: "the application's sched_yield"},
 	{nr: unix.SYS_EXIT, reason: "a thread that could not be confined"},
 }
 
@@ -43,6 +44,7 @@ var mapperCalls = []stubCall{
 var threadCalls = []stubCall{
 	{nr: unix.SYS_FUTEX, arg0: [2]uint64{areaAddr, areaAddr + maxAreas*areaSize}, reason: "hand a context over"},
 	{nr: unix.SYS_RT_SIGRETURN, reason: "an interrupted thread goes on in the stub's code"},
+	{nr: unix.SYS_SCHED_YIELD, reason: "the application's sched_yield"},
 }
 
 // program is a seccomp program (seccomp(2)).

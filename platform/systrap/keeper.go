@@ -25,7 +25,9 @@ const (
 // Lock order: template.mu, then mu.
 type keeper struct {
 	text, ctls, areas *os.File
+	patchFile         *os.File
 	ctlMem, areaMem   unsafe.Pointer
+	patchMem          unsafe.Pointer
 	template          *process
 	xstate            int    // size of the extended state in bytes
 	xfeatures         uint64 // its components, XCR0
@@ -36,6 +38,7 @@ type keeper struct {
 	mu        sync.Mutex
 	freeCtls  []uint32
 	freeAreas []uint32
+	freeSets  []uint32 // of patchFile
 	processes map[int]*process
 	early     map[int]bool // ended before they were entered in processes
 }
@@ -55,8 +58,18 @@ func newKeeper() (*keeper, error) {
 	if k.areas, k.areaMem, err = sharedMemory("ringfort-threads", maxAreas*areaSize); err != nil {
 		return nil, err
 	}
+	if k.patchFile, k.patchMem, err = sharedMemory("ringfort-patches", maxStubs*setSize); err != nil {
+		return nil, err
+	}
+	// Nobody but us, who have mapped them, can ever write to them.
+	for _, f := range []*os.File{k.text, k.patchFile} {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_FUTURE_WRITE); err != nil {
+			return nil, fmt.Errorf("seal %s: %w", f.Name(), err)
+		}
+	}
 	for i := uint32(maxStubs); i > 0; i-- {
 		k.freeCtls = append(k.freeCtls, i-1)
+		k.freeSets = append(k.freeSets, i-1)
 	}
 	for i := uint32(maxAreas); i > 0; i-- {
 		k.freeAreas = append(k.freeAreas, i-1)
@@ -72,7 +85,7 @@ func newKeeper() (*keeper, error) {
 }
 
 func memFile(name string, size int64) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
@@ -312,6 +325,9 @@ func (k *keeper) newArea() (uint32, area, error) {
 // free gives back what p used. Its host process is gone.
 func (k *keeper) free(p *process) {
 	unix.Close(p.done)
+	if p.lineage != nil {
+		p.lineage.release()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.freeCtls = append(k.freeCtls, p.slot)

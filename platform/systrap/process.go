@@ -30,6 +30,7 @@ type process struct {
 	seq     uint32
 	idle    []*thread
 	threads []*thread
+	lineage *lineage // set by its last user's Release
 }
 
 // thread is an application thread of a stub.

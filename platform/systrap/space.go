@@ -11,13 +11,21 @@ import (
 
 // space is an address space: a stub and what is to be changed in it.
 //
-// Lock order: mu, then process.mu.
+// Lock order: patchMu, then lineage.mu, then mu, then process.mu.
 type space struct {
 	p *process
 
 	pending atomic.Bool // queue is not empty
 	mu      sync.Mutex
 	queue   []entry
+
+	// Patched call sites (patch.go).
+	running    atomic.Int32 // threads that may execute application code
+	patching   atomic.Bool  // no thread may begin to
+	patched    atomic.Pointer[map[uintptr]*site]
+	generation atomic.Uint32 // of the patched code
+	patchMu    sync.Mutex
+	patches    patches
 }
 
 func (s *space) push(e entry) {
@@ -66,6 +74,27 @@ func (s *space) Flush() error {
 }
 
 // Release implements platform.AddressSpace.
-func (s *space) Release() { s.p.kill() }
+func (s *space) Release() {
+	if s.patches.l != nil {
+		s.p.lineage = s.patches.l
+	}
+	s.p.kill()
+}
 
-var _ platform.AddressSpace = (*space)(nil)
+// begin and end enclose the time in which a thread may execute application
+// code.
+func (s *space) begin() {
+	for {
+		s.running.Add(1)
+		if !s.patching.Load() {
+			return
+		}
+		s.running.Add(-1)
+		s.patchMu.Lock() // until the patch is done
+		s.patchMu.Unlock()
+	}
+}
+
+func (s *space) end() { s.running.Add(-1) }
+
+var _ platform.Patcher = (*space)(nil)

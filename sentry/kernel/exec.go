@@ -66,6 +66,7 @@ func (t *Task) Exec(args *LoadArgs) error {
 		tg.exitSignal = int32(unix.SIGCHLD)
 	}
 	t.k.tree.Unlock()
+	t.publishAnswers()
 	return errNoReturn
 }
 

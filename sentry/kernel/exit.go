@@ -198,6 +198,9 @@ func (k *Kernel) orphanChildren(tg *ThreadGroup) {
 	tg.children = nil
 	for _, c := range children {
 		c.parent = heir
+		for _, t := range c.tasks {
+			t.answerParent()
+		}
 		if heir == nil {
 			c.parentTask = nil
 			if c.zombie {

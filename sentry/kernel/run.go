@@ -23,6 +23,7 @@ func (t *Task) run() {
 	defer t.k.tasks.Done()
 	t.skipTime()
 	t.finishClone()
+	t.publishAnswers()
 	for t.prepareUser() {
 		m := t.MM()
 		if m.Stale() {
@@ -38,6 +39,9 @@ func (t *Task) run() {
 		case err != nil:
 			t.hostFailure("run application code", err)
 		case ev.Kind == platform.EventSyscall:
+			if ev.Hot {
+				m.PatchSite(usermem.Addr(t.regs.Rip))
+			}
 			t.serve()
 		case ev.Kind == platform.EventFault:
 			t.fault(ev)

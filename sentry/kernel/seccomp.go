@@ -59,6 +59,7 @@ func (t *Task) SetSeccompStrict() error {
 		return unix.EINVAL
 	}
 	t.seccomp.Store(&seccompState{strict: true})
+	t.withdrawAnswers()
 	return nil
 }
 
@@ -90,6 +91,7 @@ func (t *Task) AddSeccompFilter(insns []bpf.Instruction, sync bool) (int32, erro
 	for _, o := range t.tg.tasks {
 		if o != t {
 			o.seccomp.Store(t.seccomp.Load())
+			o.withdrawAnswers()
 			if c := o.Creds(); !c.NoNewPrivs && t.Creds().NoNewPrivs {
 				c = c.Copy()
 				c.NoNewPrivs = true
@@ -152,6 +154,7 @@ func (t *Task) addSeccomp(f *SeccompFilter) error {
 		return unix.ENOMEM
 	}
 	t.seccomp.Store(n)
+	t.withdrawAnswers()
 	return nil
 }
 

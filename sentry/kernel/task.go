@@ -249,6 +249,7 @@ func (t *Task) SetCreds(c *auth.Credentials) {
 		}
 		t.pdeathSig = 0
 	}
+	t.publishAnswers()
 }
 
 // UserNS returns the user namespace.
@@ -294,6 +295,11 @@ func (t *Task) ThreadGroupID() int32 { return t.k.rootPIDNS.IDOfThreadGroup(t.tg
 func (t *Task) PPID() int32 {
 	t.k.tree.RLock()
 	defer t.k.tree.RUnlock()
+	return t.ppid()
+}
+
+// ppid is PPID with Kernel.tree held.
+func (t *Task) ppid() int32 {
 	if t.tg.parent == nil {
 		return 0
 	}

@@ -15,6 +15,9 @@ func (m *MemoryManager) Fork(p platform.Platform, flush func() error) (*MemoryMa
 		return nil, err
 	}
 	m.mu.Lock()
+	if p, ok := n.as.(platform.Patcher); ok {
+		p.InheritPatches(m.as)
+	}
 	n.brk = m.brk
 	n.Info = m.Info
 	if o := m.Owner(); o != nil {

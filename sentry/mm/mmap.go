@@ -342,6 +342,9 @@ func (m *MemoryManager) Mprotect(addr usermem.Addr, length uint64, prot platform
 		}
 		r.Start = v.Start
 	}
+	if prot&platform.Write != 0 {
+		m.unpatch(r) // whoever means to change code finds it as it was
+	}
 	i, j := m.isolateVMAs(r)
 	a := r.Start
 	var err error

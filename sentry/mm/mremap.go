@@ -34,6 +34,7 @@ func (m *MemoryManager) Mremap(old usermem.Addr, oldLen, newLen uint64, flags ui
 	if !ok {
 		return 0, unix.EFAULT
 	}
+	m.unpatch(usermem.Range{Start: old, End: old + on})
 	if on == 0 {
 		if !v.shared || !mayMove {
 			return 0, unix.EINVAL

@@ -82,6 +82,9 @@ func (m *MemoryManager) dropPages(r usermem.Range, keepPrivate bool) {
 	if i == j {
 		return
 	}
+	if p, ok := m.as.(platform.Patcher); ok && !keepPrivate {
+		p.DropPatches(uintptr(r.Start), uintptr(r.End))
+	}
 	kept := m.pmas.list[i:i]
 	whole := true
 	for _, p := range m.pmas.list[i:j] {

@@ -1,0 +1,46 @@
+package platform
+
+// CallSite is a place in application code where the platform would like to
+// replace a trapping SYSCALL instruction by something faster.
+type CallSite struct {
+	// Addr is the address of Code[0].
+	Addr uintptr
+	// Code is the code around the site, as far as it could be read.
+	Code []byte
+	// End is the address behind the SYSCALL instruction.
+	End uintptr
+}
+
+// Patch replaces len(Bytes) bytes at Addr.
+type Patch struct {
+	Addr  uintptr
+	Bytes []byte
+}
+
+// Patcher is an AddressSpace that patches call sites. The kernel, which
+// alone can write application memory, asks it what to write.
+type Patcher interface {
+	AddressSpace
+	// PlanPatch returns how to patch a site. ok is false if the site cannot be
+	// patched safely. If write returns nil, the patch holds. No thread runs in
+	// the address space meanwhile; if one does, nothing is done.
+	PlanPatch(s *CallSite, write func(Patch) error)
+	// DropPatches forgets the patches in [start, end) and returns what was there
+	// before, to be written back if the memory stays.
+	DropPatches(start, end uintptr) []Patch
+	// StopPatching says that no site is to be patched any more.
+	StopPatching()
+	// InheritPatches takes over the patches of another address space, of which
+	// this one is a copy that has not run yet.
+	InheritPatches(from AddressSpace)
+}
+
+// Answerer is a Context whose application can be answered some system calls
+// without the kernel. All methods may be called by anyone.
+type Answerer interface {
+	// Answer fixes the result of a call without arguments, from the next time the
+	// application makes it on.
+	Answer(nr uintptr, value uint64)
+	// AnswerNothing takes all answers back.
+	AnswerNothing()
+}

@@ -1,0 +1,82 @@
+package systrap
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// answerSet are the results that the stub gives by itself to calls that need
+// nothing but the caller's identity. They stand in memory the application can
+// write: it can lie to itself only.
+//
+// mu is a leaf.
+type answerSet struct {
+	mu   sync.Mutex
+	t    *thread // nil outside a stub
+	list []answer
+}
+
+type answer struct {
+	nr    uintptr
+	value uint64
+}
+
+// doItself in the place of an answer has the stub make the call.
+const doItself = ^uint64(0xffe)
+
+// set changes one answer.
+func (a *answerSet) set(nr uintptr, value uint64) {
+	if nr >= answers {
+		return
+	}
+	if nr == unix.SYS_SCHED_YIELD {
+		value = doItself
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := false
+	for i := range a.list {
+		if a.list[i].nr == nr {
+			a.list[i].value, found = value, true
+		}
+	}
+	if !found {
+		a.list = append(a.list, answer{nr, value})
+	}
+	if a.t != nil {
+		atomic.StoreUint64(a.t.u64(offAnswers+8*nr), value)
+	}
+}
+
+// clear takes all answers back.
+func (a *answerSet) clear() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.withdraw()
+	a.list = nil
+}
+
+// publish makes t, nil for none, the thread that has the answers.
+func (a *answerSet) publish(t *thread) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.withdraw()
+	a.t = t
+	if t == nil {
+		return
+	}
+	for _, v := range a.list {
+		atomic.StoreUint64(t.u64(offAnswers+8*v.nr), v.value)
+	}
+}
+
+func (a *answerSet) withdraw() {
+	if a.t == nil {
+		return
+	}
+	for _, v := range a.list {
+		atomic.StoreUint64(a.t.u64(offAnswers+8*v.nr), noAnswer)
+	}
+}

@@ -1,0 +1,405 @@
+package systrap
+
+import (
+	"bytes"
+	"encoding/binary"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"ringfort/platform"
+)
+
+// A patched call site is JMP through an absolute 32-bit address, seven bytes:
+// FF 24 25 disp32. It leads over the table of jump targets to the site's
+// trampoline, and that to stubEnter.
+const (
+	// tableAddr is chosen so that the third byte of every disp32 is 06, which is no
+	// instruction in 64-bit mode: whoever jumps to the SYSCALL that was the end
+	// of the site gets SIGILL, and the call is made for it all the same.
+	tableAddr = 0x60000
+	tableSize = 0x4000
+	trampAddr = 0x70000
+	trampLen  = 64
+	maxSites  = tableSize / 8
+	trampSize = maxSites * trampLen
+	setSize   = tableSize + trampSize
+	jumpLen   = 7
+)
+
+// hotAfter is how often a site traps before it is worth patching.
+const hotAfter = 16
+
+// site is a patched call site.
+type site struct {
+	addr   uintptr // of the first byte replaced
+	kind   siteKind
+	before [8]byte
+	tramp  uintptr
+}
+
+// siteKind is what the code at a site looks like.
+type siteKind uint8
+
+const (
+	// MOV $nr, AX; SYSCALL: seven bytes.
+	movSyscall siteKind = iota
+	// SYSCALL; CMPQ AX, $imm32: eight bytes.
+	syscallCmp
+)
+
+// Offsets in a trampoline of a syscallCmp.
+const (
+	cmpContinue = 24 // where the call returns to: the displaced CMPQ
+	cmpJump     = 30 // the jump back
+)
+
+// len is how many bytes of code are replaced.
+func (s *site) len() uintptr {
+	if s.kind == movSyscall {
+		return 7
+	}
+	return 8
+}
+
+// syscall returns the address of the SYSCALL instruction.
+func (s *site) syscall() uintptr {
+	if s.kind == movSyscall {
+		return s.addr + 5
+	}
+	return s.addr
+}
+
+// lineage is the table and trampolines that a process shares with those it
+// was forked from and has forked. They are only ever added to.
+type lineage struct {
+	k     *keeper
+	index uint32 // in keeper.patches
+	users atomic.Int32
+
+	mu    sync.Mutex
+	sites []*site
+}
+
+func (l *lineage) mem() unsafe.Pointer { return unsafe.Add(l.k.patchMem, uintptr(l.index)*setSize) }
+
+// patches is what is patched in one address space.
+type patches struct {
+	l *lineage
+	// at has the sites by their first byte; inside by the addresses between the
+	// first byte and the end where a thread may stand.
+	at, inside map[uintptr]*site
+	// traps counts traps by the address behind the SYSCALL; what cannot be patched
+	// has a count that never becomes hot.
+	traps map[uintptr]uint8
+	off   bool // the application uses GS
+}
+
+const neverHot = 255
+
+// trapped counts a trap at a site and reports whether it is worth patching.
+func (s *space) trapped(rip uintptr) bool {
+	s.patchMu.Lock()
+	defer s.patchMu.Unlock()
+	p := &s.patches
+	if p.off {
+		return false
+	}
+	if p.traps == nil {
+		p.traps = make(map[uintptr]uint8)
+	}
+	n := p.traps[rip]
+	if n == neverHot {
+		return false
+	}
+	if n < hotAfter {
+		if len(p.traps) < 4*maxSites {
+			p.traps[rip] = n + 1
+		}
+		return false
+	}
+	return true
+}
+
+// PlanPatch implements platform.Patcher.
+func (s *space) PlanPatch(cs *platform.CallSite, write func(platform.Patch) error) {
+	s.patchMu.Lock()
+	defer s.patchMu.Unlock()
+	// Threads that are about to run wait until we are through; if one runs, it may
+	// stand in the very bytes, and another time will do.
+	s.patching.Store(true)
+	defer s.endPatching()
+	if s.running.Load() != 0 {
+		return
+	}
+	p := &s.patches
+	st, ok := plan(cs)
+	if !ok || p.off || p.traps[cs.End] == neverHot {
+		p.traps[cs.End] = neverHot
+		return
+	}
+	p.traps[cs.End] = neverHot
+	if err := s.addSite(st); err != nil {
+		return
+	}
+	jump := make([]byte, st.len())
+	for i := range jump {
+		jump[i] = 0x90 // nop
+	}
+	i := (st.tramp - trampAddr) / trampLen
+	copy(jump, []byte{0xff, 0x24, 0x25})
+	binary.LittleEndian.PutUint32(jump[3:], uint32(tableAddr+8*i))
+	if write(platform.Patch{Addr: st.addr, Bytes: jump}) != nil {
+		return
+	}
+	p.at, p.inside = maps.Clone(p.at), maps.Clone(p.inside) // a fork may share them
+	if p.at == nil {
+		p.at, p.inside = make(map[uintptr]*site), make(map[uintptr]*site)
+	}
+	p.at[st.addr] = st
+	if st.kind == movSyscall {
+		p.inside[st.addr+5] = st
+	} else {
+		p.inside[st.addr+2] = st
+	}
+	s.patched.Store(&p.inside)
+	s.generation.Add(1)
+}
+
+func (s *space) endPatching() { s.patching.Store(false) }
+
+// addSite gives st a trampoline, an old one if it fits.
+func (s *space) addSite(st *site) error {
+	p := &s.patches
+	if p.l == nil {
+		l, err := s.p.k.newLineage()
+		if err != nil {
+			return err
+		}
+		p.l = l
+		s.mapLineage()
+	}
+	l := p.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.sites {
+		if o.addr == st.addr && o.kind == st.kind && o.before == st.before {
+			st.tramp = o.tramp
+			return nil
+		}
+	}
+	if len(l.sites) == maxSites {
+		return unix.ENOSPC
+	}
+	i := uintptr(len(l.sites))
+	st.tramp = trampAddr + i*trampLen
+	copy(unsafe.Slice((*byte)(unsafe.Add(l.mem(), tableSize+i*trampLen)), trampLen), st.trampoline())
+	*(*uint64)(unsafe.Add(l.mem(), 8*i)) = uint64(st.tramp)
+	l.sites = append(l.sites, st)
+	return nil
+}
+
+// trampoline returns the machine code that leads from the site to stubEnter
+// and, where an instruction was displaced, back.
+func (s *site) trampoline() []byte {
+	le := binary.LittleEndian
+	enter := func(b []byte, back uintptr) []byte {
+		b = le.AppendUint64(append(b, 0x48, 0xb9), uint64(back))       // mov $back, %rcx
+		b = le.AppendUint64(append(b, 0x49, 0xbb), uint64(stub.enter)) // mov $enter, %r11
+		return append(b, 0x41, 0xff, 0xe3)                             // jmp *%r11
+	}
+	if s.kind == movSyscall {
+		return enter(append([]byte(nil), s.before[:5]...), s.addr+7)
+	}
+	b := enter(nil, s.tramp+cmpContinue)
+	b = append(b, 0xcc)                   // up to cmpContinue
+	b = append(b, s.before[2:8]...)       // cmp $imm32, %rax
+	b = append(b, 0xff, 0x25, 0, 0, 0, 0) // jmp *0(%rip)
+	return le.AppendUint64(b, uint64(s.addr+8))
+}
+
+// plan decides how to patch a site.
+func plan(cs *platform.CallSite) (*site, bool) {
+	end := int(cs.End - cs.Addr) // behind the SYSCALL, in cs.Code
+	code := cs.Code
+	if end < 2 || end > len(code) || code[end-2] != 0x0f || code[end-1] != 0x05 {
+		return nil, false
+	}
+	if end >= 7 && code[end-7] == 0xb8 {
+		s := &site{addr: cs.End - 7, kind: movSyscall}
+		copy(s.before[:], code[end-7:end])
+		return s, true
+	}
+	if end+6 <= len(code) && code[end] == 0x48 && code[end+1] == 0x3d && !jumpedTo(code, end) {
+		s := &site{addr: cs.End - 2, kind: syscallCmp}
+		copy(s.before[:], code[end-2:end+6])
+		return s, true
+	}
+	return nil, false
+}
+
+// jumpedTo reports whether any four bytes, or any one byte near by, could be
+// the distance of a jump to code[to].
+func jumpedTo(code []byte, to int) bool {
+	for i := 0; i+4 <= len(code); i++ {
+		if i+4+int(int32(binary.LittleEndian.Uint32(code[i:]))) == to {
+			return true
+		}
+	}
+	for i := max(1, to-128); i < min(len(code), to+130); i++ {
+		op := code[i-1]
+		if i+1+int(int8(code[i])) == to && (op&0xf0 == 0x70 || op == 0xeb || op&0xfc == 0xe0) {
+			return true
+		}
+	}
+	return false
+}
+
+// mapLineage maps table and trampolines. s.patchMu is held.
+func (s *space) mapLineage() {
+	l := s.patches.l
+	f := platform.HostFile{RO: int32(l.k.patchFile.Fd()), RW: -1}
+	off := uint64(l.index) * setSize
+	s.Map(tableAddr, tableSize, f, off, platform.Read, false)
+	s.Map(trampAddr, trampSize, f, off+tableSize, platform.Read|platform.Exec, false)
+}
+
+// DropPatches implements platform.Patcher.
+func (s *space) DropPatches(start, end uintptr) (old []platform.Patch) {
+	if s.patched.Load() == nil {
+		return nil
+	}
+	s.patchMu.Lock()
+	defer s.patchMu.Unlock()
+	p := &s.patches
+	var hit []*site
+	for _, st := range p.at {
+		if st.addr < end && st.addr+st.len() > start {
+			hit = append(hit, st)
+		}
+	}
+	if len(hit) == 0 {
+		return nil
+	}
+	p.at, p.inside = maps.Clone(p.at), maps.Clone(p.inside)
+	for _, st := range hit {
+		delete(p.at, st.addr)
+		delete(p.inside, st.addr+5)
+		delete(p.inside, st.addr+2)
+		delete(p.traps, st.syscall()+2)
+		old = append(old, platform.Patch{Addr: st.addr, Bytes: bytes.Clone(st.before[:st.len()])})
+	}
+	s.patched.Store(&p.inside)
+	s.generation.Add(1)
+	return old
+}
+
+// StopPatching implements platform.Patcher.
+func (s *space) StopPatching() {
+	s.patchMu.Lock()
+	s.patches.off = true
+	s.patchMu.Unlock()
+}
+
+// InheritPatches implements platform.Patcher.
+func (s *space) InheritPatches(from platform.AddressSpace) {
+	o, ok := from.(*space)
+	if !ok {
+		return
+	}
+	o.patchMu.Lock()
+	defer o.patchMu.Unlock()
+	p, q := &s.patches, &o.patches
+	if q.l == nil {
+		return
+	}
+	p.l, p.at, p.inside, p.off = q.l, q.at, q.inside, q.off
+	p.traps = maps.Clone(q.traps)
+	p.l.users.Add(1)
+	s.patched.Store(o.patched.Load())
+	s.mapLineage()
+}
+
+// enterAt returns where a thread that is to go on at rip has to go on: inside
+// a patched site nothing of the old code is left.
+func (s *space) enterAt(rip uint64) uint64 {
+	inside := s.patched.Load()
+	if inside == nil {
+		return rip
+	}
+	st := (*inside)[uintptr(rip)]
+	if st == nil {
+		return rip
+	}
+	if st.kind == movSyscall {
+		return uint64(st.tramp + 5) // behind the MOV
+	}
+	return uint64(st.tramp + cmpContinue)
+}
+
+// leftAt is the reverse for a thread found at rip: the address in the
+// application's own code.
+func (s *space) leftAt(rip uint64) uint64 {
+	if rip < trampAddr || rip >= trampAddr+trampSize {
+		return rip
+	}
+	l := s.patches.l // set once, before any thread can be here
+	if l == nil {
+		return rip
+	}
+	i, off := (rip-trampAddr)/trampLen, (rip-trampAddr)%trampLen
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i >= uint64(len(l.sites)) {
+		return rip
+	}
+	st := l.sites[i]
+	switch {
+	case st.kind == movSyscall && off == 0:
+		return uint64(st.addr)
+	case st.kind == syscallCmp && off >= cmpJump:
+		return uint64(st.addr + 8)
+	case st.kind == syscallCmp && off >= cmpContinue:
+		return uint64(st.addr + 2)
+	}
+	return uint64(st.syscall())
+}
+
+// illegalAt reports whether an illegal instruction at rip is the SYSCALL of a
+// patched site that something jumped to.
+func (s *space) illegalAt(rip uint64) bool {
+	inside := s.patched.Load()
+	if inside == nil {
+		return false
+	}
+	st := (*inside)[uintptr(rip)]
+	return st != nil && st.kind == movSyscall
+}
+
+// newLineage returns an empty lineage with one user.
+func (k *keeper) newLineage() (*lineage, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := len(k.freeSets)
+	if n == 0 {
+		return nil, unix.EAGAIN
+	}
+	l := &lineage{k: k, index: k.freeSets[n-1]}
+	k.freeSets = k.freeSets[:n-1]
+	l.users.Store(1)
+	clear(unsafe.Slice((*byte)(l.mem()), setSize))
+	return l, nil
+}
+
+// release is called when the host process of a user is gone.
+func (l *lineage) release() {
+	if l.users.Add(-1) != 0 {
+		return
+	}
+	l.k.mu.Lock()
+	l.k.freeSets = append(l.k.freeSets, l.index)
+	l.k.mu.Unlock()
+}

@@ -1,0 +1,56 @@
+package kernel
+
+import (
+	"golang.org/x/sys/unix"
+
+	"ringfort/platform"
+)
+
+// publishAnswers tells the platform what calls for the caller's identity
+// return, so that it can answer them without us. Whoever watches system calls,
+// a tracer or a seccomp filter, must see them all. Everything that changes an
+// identity calls this: the task itself before it returns to user code.
+func (t *Task) publishAnswers() {
+	a, ok := t.ctx.(platform.Answerer)
+	if !ok {
+		return
+	}
+	if t.k.trace != nil || t.seccomp.Load() != nil {
+		a.AnswerNothing()
+		return
+	}
+	a.Answer(unix.SYS_GETPID, uint64(t.TGID()))
+	a.Answer(unix.SYS_GETTID, uint64(t.TID()))
+	a.Answer(unix.SYS_SCHED_YIELD, 0)
+	t.k.tree.RLock()
+	t.answerParent()
+	t.k.tree.RUnlock()
+	c := t.Creds()
+	if c.UserNS != t.k.RootUserNS() {
+		return // IDs change with the maps of the namespace
+	}
+	a.Answer(unix.SYS_GETUID, uint64(c.UserNS.UID(c.RUID)))
+	a.Answer(unix.SYS_GETEUID, uint64(c.UserNS.UID(c.EUID)))
+	a.Answer(unix.SYS_GETGID, uint64(c.UserNS.GID(c.RGID)))
+	a.Answer(unix.SYS_GETEGID, uint64(c.UserNS.GID(c.EGID)))
+}
+
+// answerParent tells the platform the present parent. Whoever gives the task a
+// new one calls it. Kernel.tree is held.
+func (t *Task) answerParent() {
+	t.ctxMu.RLock()
+	defer t.ctxMu.RUnlock()
+	if a, ok := t.ctx.(platform.Answerer); ok && t.k.trace == nil && t.seccomp.Load() == nil {
+		a.Answer(unix.SYS_GETPPID, uint64(t.ppid()))
+	}
+}
+
+// withdrawAnswers takes the answers of any task back for good: it is watched
+// from now on.
+func (t *Task) withdrawAnswers() {
+	t.ctxMu.RLock()
+	defer t.ctxMu.RUnlock()
+	if a, ok := t.ctx.(platform.Answerer); ok {
+		a.AnswerNothing()
+	}
+}
