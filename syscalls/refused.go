@@ -25,8 +25,6 @@ var refusedCalls = refuse(unix.ENOSYS, "not implemented", map[uintptr]string{
 	unix.SYS_CREATE_MODULE: "create_module", unix.SYS_GET_KERNEL_SYMS: "get_kernel_syms", unix.SYS_QUERY_MODULE: "query_module",
 	unix.SYS_GETPMSG: "getpmsg", unix.SYS_PUTPMSG: "putpmsg", unix.SYS_AFS_SYSCALL: "afs_syscall", unix.SYS_TUXCALL: "tuxcall",
 	unix.SYS_SECURITY: "security",
-	unix.SYS_MQ_OPEN:  "mq_open", unix.SYS_MQ_UNLINK: "mq_unlink", unix.SYS_MQ_TIMEDSEND: "mq_timedsend",
-	unix.SYS_MQ_TIMEDRECEIVE: "mq_timedreceive", unix.SYS_MQ_NOTIFY: "mq_notify", unix.SYS_MQ_GETSETATTR: "mq_getsetattr",
 }, refuse(unix.EPERM, "privileged, and never allowed in a sandbox", map[uintptr]string{
 	unix.SYS_KEXEC_LOAD: "kexec_load", unix.SYS_KEXEC_FILE_LOAD: "kexec_file_load", unix.SYS_INIT_MODULE: "init_module",
 	unix.SYS_FINIT_MODULE: "finit_module", unix.SYS_DELETE_MODULE: "delete_module", unix.SYS_IOPL: "iopl", unix.SYS_IOPERM: "ioperm",

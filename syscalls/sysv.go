@@ -6,7 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/ipc"
-	"ringfort/sentry/kernel"
 )
 
 // Commands that shmctl(2), semctl(2) and msgctl(2) share.
@@ -44,13 +43,7 @@ func (r *record) perm(t *task, p ipc.Perm) {
 }
 
 // pid appends the number of a process as t sees it.
-func (r *record) pid(t *task, process any) { r.i32(processNumber(t, process)) }
-
-// processNumber returns the number that t knows a process by, 0 for none.
-func processNumber(t *task, process any) int32 {
-	p, _ := process.(*kernel.PID)
-	return p.In(t.PIDNS())
-}
+func (r *record) pid(t *task, process any) { r.i32(t.NumberOf(process)) }
 
 // out writes r to the application.
 func (r record) out(t *task, p addr) error {

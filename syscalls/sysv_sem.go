@@ -119,7 +119,7 @@ func Semctl(t *task, a arguments) (uintptr, error) {
 			return 0, err
 		}
 		return uintptr(map[int32]int32{
-			semGetVal: info.Value, semGetPID: processNumber(t, info.Last), semGetNCnt: int32(info.Rising), semGetZCnt: int32(info.Zeros),
+			semGetVal: info.Value, semGetPID: t.NumberOf(info.Last), semGetNCnt: int32(info.Rising), semGetZCnt: int32(info.Zeros),
 		}[cmd]), nil
 	case semGetAll:
 		vals, err := ns.SemValues(t, id)

@@ -64,7 +64,7 @@ var families = [][]Call{
 	memoryCalls, processCalls, signalCalls, futexCalls, timeCalls, identityCalls, limitCalls, prctlCalls, schedCalls,
 	namespaceCalls, miscCalls, refusedCalls,
 	readWriteCalls, fdCalls, fileCalls, statCalls, getdentsCalls, xattrCalls, mountCalls, syncCalls, inotifyCalls,
-	copyRangeCalls, memfdCalls, shmCalls, semCalls, msgCalls,
+	copyRangeCalls, memfdCalls, shmCalls, semCalls, msgCalls, mqueueCalls,
 	socketCalls, pollCalls, epollCalls, pipeCalls, eventfdCalls, timerfdCalls, signalfdCalls, spliceCalls,
 }
 

@@ -45,9 +45,16 @@ func registerFileSystems(k *kernel.Kernel, limits *cgroupfs.Limits) {
 		o.Source = s.Source
 		return tmpfs.New(k.MemoryFile(), o), nil
 	}
-	for _, name := range []string{"tmpfs", "ramfs", "mqueue"} {
+	for _, name := range []string{"tmpfs", "ramfs"} {
 		vfs.RegisterFS(&vfs.FSType{Name: name, New: newTmpfs, UserMount: true})
 	}
+	vfs.RegisterFS(&vfs.FSType{Name: "mqueue", UserMount: true, New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
+		ns := k.RootIPCNS()
+		if t, ok := c.(*kernel.Task); ok {
+			ns = t.IPCNS()
+		}
+		return ns.MQ().Superblock(), nil
+	}})
 }
 
 // overlayMemory returns lower with a tmpfs above it that takes all writes.

@@ -91,6 +91,9 @@ func NewNamespace(u *auth.UserNamespace, mem *pgalloc.File, b *Budget) *Namespac
 	return &Namespace{userNS: u, mem: mem, budget: b, lim: DefaultLimits()}
 }
 
+// Budget returns what the namespace charges.
+func (n *Namespace) Budget() *Budget { return n.budget }
+
 // Limits returns the limits.
 func (n *Namespace) Limits() Limits {
 	n.limMu.RLock()

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"ringfort/sentry/auth"
+	"ringfort/sentry/fs/mqueue"
 	"ringfort/sentry/ipc"
 )
 
@@ -15,6 +16,7 @@ const ipcBudget = 256 << 20
 // when its last task and its last open file have gone.
 type IPCNamespace struct {
 	*ipc.Namespace
+	mq     *mqueue.Namespace
 	userNS *auth.UserNamespace
 	inode  uint64
 	refs   atomic.Int64
@@ -23,9 +25,13 @@ type IPCNamespace struct {
 // newIPCNamespace returns an empty namespace with one reference.
 func newIPCNamespace(k *Kernel, u *auth.UserNamespace) *IPCNamespace {
 	n := &IPCNamespace{Namespace: ipc.NewNamespace(u, k.memory, k.ipcBudget), userNS: u, inode: k.nsInode()}
+	n.mq = mqueue.New(k.mqAccounts, k.ipcBudget)
 	n.refs.Store(1)
 	return n
 }
+
+// MQ returns the POSIX message queues.
+func (n *IPCNamespace) MQ() *mqueue.Namespace { return n.mq }
 
 // UserNS returns the user namespace that owns the objects.
 func (n *IPCNamespace) UserNS() *auth.UserNamespace { return n.userNS }
@@ -40,6 +46,7 @@ func (n *IPCNamespace) IncRef() { n.refs.Add(1) }
 func (n *IPCNamespace) DecRef() {
 	if n.refs.Add(-1) == 0 {
 		n.Release()
+		n.mq.Release()
 	}
 }
 
@@ -96,6 +103,13 @@ func (p *PID) In(ns *PIDNamespace) int32 {
 		return 0
 	}
 	return p.ids.in(ns)
+}
+
+// NumberOf returns the number by which t knows a process that ProcessName of a
+// task names, 0 if it is not visible.
+func (t *Task) NumberOf(process any) int32 {
+	p, _ := process.(*PID)
+	return p.In(t.PIDNS())
 }
 
 // ProcessName implements ipc.Caller: a *PID.

@@ -9,6 +9,7 @@ import (
 	"ringfort/platform"
 	"ringfort/sentry/arch"
 	"ringfort/sentry/auth"
+	"ringfort/sentry/fs/mqueue"
 	"ringfort/sentry/ipc"
 	"ringfort/sentry/ktime"
 	"ringfort/sentry/mm"
@@ -38,6 +39,7 @@ type Kernel struct {
 	rootUTSNS  *UTSNamespace
 	rootIPCNS  *IPCNamespace
 	ipcBudget  *ipc.Budget
+	mqAccounts *mqueue.Accounts
 
 	vdso      *vdsoPages
 	clock     *ktime.Source
@@ -164,7 +166,7 @@ func New(c Config) (*Kernel, error) {
 	if c.Domain == "" {
 		k.rootUTSNS.domain = "(none)"
 	}
-	k.ipcBudget = ipc.NewBudget(ipcBudget)
+	k.ipcBudget, k.mqAccounts = ipc.NewBudget(ipcBudget), mqueue.NewAccounts()
 	k.rootIPCNS = newIPCNamespace(k, k.rootUserNS)
 	k.futexes.init()
 	return k, nil

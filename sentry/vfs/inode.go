@@ -100,6 +100,8 @@ type CreateArgs struct {
 	Target string // of a symbolic link
 	// Intent is how a regular file is going to be opened at once, NoIntent if it is not.
 	Intent uint32
+	// Data is what the file system itself wants to know: OpenHow's.
+	Data any
 }
 
 // Bits of SetAttr.Mask.

@@ -74,6 +74,16 @@ func newMount(sb *Superblock, root *Dentry, flags uint64) *Mount {
 	return m
 }
 
+// NewKernelMount mounts sb where only the kernel sees it and returns its root, with a reference.
+func NewKernelMount(sb *Superblock) Path {
+	mountMu.Lock()
+	defer mountMu.Unlock()
+	m := newMount(sb, sb.root, 0)
+	p := Path{m, m.root}
+	p.IncRef()
+	return p
+}
+
 // Superblock returns what is mounted.
 func (m *Mount) Superblock() *Superblock { return m.sb }
 

@@ -9,6 +9,8 @@ type OpenHow struct {
 	Flags   uint32
 	Mode    uint32
 	Resolve uint64
+	// Data is handed to the file system that makes the file (mq_open(2)).
+	Data any
 }
 
 // OpenFIFO opens a FIFO; package fs/pipe sets it.
@@ -183,7 +185,7 @@ func (w *walker) findOrMake(dir Path, how *OpenHow) (child *Dentry, created bool
 		if err := mayCreate(w.c, dir); err != nil {
 			return nil, false, err
 		}
-		a := &CreateArgs{Intent: how.Flags}
+		a := &CreateArgs{Intent: how.Flags, Data: how.Data}
 		mode := unix.S_IFREG | how.Mode&07777&^w.c.FS().Umask()
 		a.UID, a.GID, a.Mode = newOwner(w.c, d.inode.Base(), mode)
 		in, err := d.inode.Create(w.c, w.last, a)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/auth"
 	"ringfort/sentry/fs/fsutil"
+	"ringfort/sentry/fs/mqueue"
 	"ringfort/sentry/ipc"
 	"ringfort/sentry/kernel"
 	"ringfort/sentry/vfs"
@@ -132,6 +133,9 @@ func (p *procFS) ipcKnobs() map[string]*fsutil.Text {
 		number(k.name, 0, k.high, func(l *ipc.Limits) uint64 { return uint64(*k.at(l)) }, func(l *ipc.Limits, v uint64) { *k.at(l) = int32(v) })
 	}
 	files["kernel/sem"] = p.semKnob(most)
+	for path, f := range p.mqueueKnobs() {
+		files[path] = f
+	}
 	return files
 }
 
@@ -164,4 +168,35 @@ func (p *procFS) semKnob(most int64) *fsutil.Text {
 		return nil
 	}
 	return f
+}
+
+// mqueueKnobs are the limits of POSIX message queues (mq_overview(7)).
+func (p *procFS) mqueueKnobs() map[string]*fsutil.Text {
+	files := map[string]*fsutil.Text{}
+	for _, k := range [...]struct {
+		name      string
+		low, high int64
+		at        func(l *mqueue.Limits) *int32
+	}{
+		{"queues_max", 0, math.MaxInt32, func(l *mqueue.Limits) *int32 { return &l.QueuesMax }},
+		{"msg_max", 1, mqueue.HardMsgMax, func(l *mqueue.Limits) *int32 { return &l.MsgMax }},
+		{"msg_default", 1, mqueue.HardMsgMax, func(l *mqueue.Limits) *int32 { return &l.MsgDefault }},
+		{"msgsize_max", 128, mqueue.HardMsgSizeMax, func(l *mqueue.Limits) *int32 { return &l.MsgSizeMax }},
+		{"msgsize_default", 128, mqueue.HardMsgSizeMax, func(l *mqueue.Limits) *int32 { return &l.MsgSizeDefault }},
+	} {
+		f := p.NewText(nil, 0644, func(c vfs.Caller) (string, error) {
+			l := p.ipcOf(c).MQ().Limits()
+			return itoa(*k.at(&l)) + "\n", nil
+		})
+		f.Put = func(c vfs.Caller, s string) error {
+			v, err := strconv.ParseInt(trim(s), 0, 64)
+			if err != nil || v < k.low || v > k.high {
+				return unix.EINVAL
+			}
+			p.ipcOf(c).MQ().Change(func(l *mqueue.Limits) { *k.at(l) = int32(v) })
+			return nil
+		}
+		files["fs/mqueue/"+k.name] = f
+	}
+	return files
 }

@@ -269,6 +269,13 @@ func (s *Socket) reply(b []byte) {
 	s.queue.Notify(wait.Readable)
 }
 
+// Deliver queues a datagram of the kernel's own (mq_notify(2)).
+func (s *Socket) Deliver(b []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reply(b)
+}
+
 // Recv takes the oldest reply.
 func (s *Socket) Recv(_ vfs.Caller, dst usermem.Seq, flags int, r *socket.Received) (int64, error) {
 	if flags&unix.MSG_OOB != 0 {
