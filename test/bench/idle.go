@@ -50,13 +50,18 @@ func (b *bench) idle(ctx context.Context) {
 			if s != nil {
 				all = append(all, s)
 			}
+			if ctx.Err() != nil {
+				return
+			}
 			if err != nil {
 				failed[rt.column] = true
 				b.idleFailed(rt.column, err)
 			}
 		}
 	}
-	sleepFor(ctx, settle)
+	if sleepFor(ctx, settle); ctx.Err() != nil {
+		return
+	}
 	b.idleSample(all, failed, "idle_pss", func(s *sleeper) (float64, error) { return sum(s.processes(), pss) })
 	before := map[*sleeper]float64{}
 	for _, s := range all {

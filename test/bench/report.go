@@ -103,9 +103,9 @@ func (b *bench) markdown(w io.Writer) {
 	yes, no, open := b.table.count()
 	fmt.Fprintf(w, `# Performance
 
-Written by `+"`make bench BENCHFLAGS=\"--peer=PATH --write\"`"+` in one run of %d rounds, in each of which the runtimes take turns at every
-row; the figures are medians. What is asked of a row comes first from this table's own limits in test/bench/row.go.
-Of the rows with a limit %d hold it, %d do not, and %d could not be compared.
+Written by `+"`make bench BENCHFLAGS=\"--peer=PATH --write\"`"+` in one run: each row is measured %d times, the
+runtimes taking turns, and the figures are medians. Of the rows that are asked something %d hold it, %d do not, and %d could
+not be compared.
 
 | | |
 |---|---|
@@ -131,7 +131,7 @@ Of the rows with a limit %d hold it, %d do not, and %d could not be compared.
 		writeRow(r.line(cells))
 		for _, c := range []string{native, ours, peer} {
 			if cells[c] != nil && len(cells[c].Failures) > 0 {
-				failures = append(failures, fmt.Sprintf("- %s, %s: %s", r.What, c, strings.ReplaceAll(cells[c].Failures[0], "\n", " ")))
+				failures = append(failures, fmt.Sprintf("- %s, %s: %s", r.What, c, shorten(cells[c].Failures[0], 160)))
 			}
 		}
 	}

@@ -200,12 +200,16 @@ func (b *bench) execute(ctx context.Context, rt *runtime, p *place, limit time.D
 	return out.String(), failure
 }
 
-// lastLine returns the last line of a text, cut to a length for a table.
+// lastLine returns the last line of a text, which may be long.
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
-	s = lines[len(lines)-1]
-	if len(s) > 300 {
-		s = s[:300]
+	return shorten(lines[len(lines)-1], 1000)
+}
+
+// shorten cuts a line to a number of bytes.
+func shorten(s string, n int) string {
+	if len(s) > n {
+		return strings.ToValidUTF8(s[:n], "") + "…"
 	}
 	return s
 }

@@ -57,6 +57,9 @@ func (b *bench) describe(column string) string {
 		if info, err := buildinfo.ReadFile(rt.binary); err == nil && strings.HasPrefix(info.Main.Version, "v") {
 			name += ", " + info.Main.Path + " " + info.Main.Version
 		}
+		if len(rt.flags) == 0 {
+			name += ", default flags"
+		}
 		return fmt.Sprintf("%s; `%s`", name, strings.Join(append(append([]string{"runsc", "--root=DIR"}, rt.flags...), "run", "--bundle=DIR", "ID"), " "))
 	}
 	return "none"
