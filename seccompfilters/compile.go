@@ -73,8 +73,12 @@ func groupByNr(rules []Rule) [][]Rule {
 func compileCall(group []Rule) ([]unix.SockFilter, error) {
 	var body []unix.SockFilter
 	for _, r := range group {
+		answer := uint32(unix.SECCOMP_RET_ALLOW)
+		if r.Errno != 0 {
+			answer = unix.SECCOMP_RET_ERRNO | uint32(r.Errno)
+		}
 		if len(r.Conds) == 0 {
-			return []unix.SockFilter{{Code: ret, K: unix.SECCOMP_RET_ALLOW}}, nil
+			return append(body, unix.SockFilter{Code: ret, K: answer}), nil
 		}
 		var rule []unix.SockFilter
 		for _, c := range r.Conds {
@@ -83,7 +87,7 @@ func compileCall(group []Rule) ([]unix.SockFilter, error) {
 			}
 			rule = append(rule, compileCond(c)...)
 		}
-		rule = append(rule, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW})
+		rule = append(rule, unix.SockFilter{Code: ret, K: answer})
 		if err := patch(rule); err != nil {
 			return nil, fmt.Errorf("seccomp: %s: %w", Name(r.Nr), err)
 		}

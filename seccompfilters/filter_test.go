@@ -6,10 +6,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime/pprof"
+	"runtime/trace"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +53,21 @@ func child(what string) {
 		}
 	case "openat":
 		unix.RawSyscall6(unix.SYS_OPENAT, ^uintptr(99), path, 0, 0, 0, 0)
+	case "profile":
+		var b bytes.Buffer
+		if err := pprof.StartCPUProfile(&b); err != nil {
+			panic(err)
+		}
+		for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end); {
+		}
+		pprof.StopCPUProfile()
+		if err := pprof.Lookup("heap").WriteTo(&b, 0); err != nil || b.Len() < 100 {
+			panic(err)
+		}
+		if err := trace.Start(&b); err != nil {
+			panic(err)
+		}
+		trace.Stop()
 	case "execve":
 		unix.RawSyscall(unix.SYS_EXECVE, path, 0, 0)
 	case "socket":
@@ -82,6 +100,7 @@ func TestProcessUnderFilter(t *testing.T) {
 	}{
 		{"nothing", 0, ""},
 		{"exit2", 2, ""},
+		{"profile", 0, ""},
 		{"openat", CrashStatus, "forbidden host system call openat (257)"},
 		{"execve", CrashStatus, "forbidden host system call execve (59)"},
 		{"socket", CrashStatus, "forbidden host system call socket (41)"},
@@ -160,6 +179,8 @@ func TestConditions(t *testing.T) {
 		allowIf(5, "", Cond{Arg: 3, Op: AtMost, Value: big}),
 		allowIf(6, "", eq(0, 1), eq(1, 2)),
 		allowIf(6, "", eq(0, 7)),
+		failIf(7, unix.EACCES, "", eq(0, 1)),
+		allowIf(7, "", eq(0, 2)),
 	}
 	prog, err := Compile(rules, unix.SECCOMP_RET_TRAP)
 	if err != nil {
@@ -178,11 +199,14 @@ func TestConditions(t *testing.T) {
 		{5, [6]uint64{0, 0, 0, big}, true}, {5, [6]uint64{0, 0, 0, big + 1}, false}, {5, [6]uint64{0, 0, 0, 1 << 33}, false},
 		{5, [6]uint64{0, 0, 0, 0xffffffff}, true}, {5, [6]uint64{0, 0, 0, 1<<32 + 4}, true},
 		{6, [6]uint64{1, 2}, true}, {6, [6]uint64{1, 3}, false}, {6, [6]uint64{7, 3}, true}, {6, [6]uint64{8, 2}, false},
-		{7, [6]uint64{}, false},
+		{7, [6]uint64{}, false}, {7, [6]uint64{1}, false}, {7, [6]uint64{2}, true},
 	} {
 		if got := emulate(t, prog, c.nr, c.args) == unix.SECCOMP_RET_ALLOW; got != c.ok {
 			t.Errorf("call %d with %#x: allowed %v, want %v", c.nr, c.args, got, c.ok)
 		}
+	}
+	if got := emulate(t, prog, 7, [6]uint64{1}); got != unix.SECCOMP_RET_ERRNO|uint32(unix.EACCES) {
+		t.Errorf("a call that is to fail: %#x", got)
 	}
 }
 
@@ -195,6 +219,9 @@ func TestNever(t *testing.T) {
 	for _, r := range rules {
 		if r.Reason == "" {
 			t.Errorf("%s has no reason", Name(r.Nr))
+		}
+		if r.Errno != 0 {
+			continue // it is not done
 		}
 		switch r.Nr {
 		case unix.SYS_KILL:

@@ -1,5 +1,7 @@
 package seccompfilters
 
+import "golang.org/x/sys/unix"
+
 // An Op compares one argument of a system call.
 type Op uint8
 
@@ -27,6 +29,8 @@ type Rule struct {
 	Nr     uintptr
 	Conds  []Cond
 	Reason string
+	// Errno, if set, is what the call fails with without being done: for calls that a library tries and can do without.
+	Errno unix.Errno
 }
 
 // allow is a rule without conditions.
@@ -35,6 +39,11 @@ func allow(nr uintptr, reason string) Rule { return Rule{Nr: nr, Reason: reason}
 // allowIf is a rule with conditions.
 func allowIf(nr uintptr, reason string, conds ...Cond) Rule {
 	return Rule{Nr: nr, Conds: conds, Reason: reason}
+}
+
+// failIf is a rule of a call that is not done, but fails.
+func failIf(nr uintptr, errno unix.Errno, reason string, conds ...Cond) Rule {
+	return Rule{Nr: nr, Conds: conds, Reason: reason, Errno: errno}
 }
 
 func eq(arg uint8, v uint64) Cond { return Cond{Arg: arg, Op: Equal, Value: v} }
