@@ -28,8 +28,8 @@ func blocking(t *kernel.Task, d *vfs.Description, ev wait.Events, deadline int64
 	if q == nil {
 		return n, err
 	}
-	w := wait.Waiter{To: t}
-	q.Add(&w, ev|wait.Err|wait.HUp)
+	w := t.OwnWaiter()
+	q.Add(w, ev|wait.Err|wait.HUp)
 	defer w.Remove()
 	for {
 		if n, err = op(); err != unix.EAGAIN || n > 0 {

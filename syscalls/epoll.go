@@ -182,8 +182,9 @@ func awaitEvents(t *task, e *epoll.Epoll, out []epollEvent, deadline int64) (int
 		return n, nil
 	}
 	// Of several that wait, one is woken for an event.
-	w := wait.Waiter{To: t, Exclusive: true}
-	e.Queue().Add(&w, wait.Readable)
+	w := t.OwnWaiter()
+	w.Exclusive = true
+	e.Queue().Add(w, wait.Readable)
 	defer w.Remove()
 	for {
 		if n := e.Wait(out); n > 0 {

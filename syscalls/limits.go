@@ -97,7 +97,6 @@ func copyOutRusage(t *task, p addr, u kernel.Rusage) error {
 
 // Getrusage is getrusage(2).
 func Getrusage(t *task, a arguments) (uintptr, error) {
-	t.ChargeNow()
 	var u kernel.Rusage
 	switch a[0].Int() {
 	case unix.RUSAGE_SELF:

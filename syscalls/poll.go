@@ -136,7 +136,12 @@ func doPoll(t *task, fdsAddr addr, count uint32, deadline int64) (int, error) {
 	if uint64(count) > t.Limits().Get(unix.RLIMIT_NOFILE).Cur {
 		return 0, unix.EINVAL
 	}
-	fds := make([]pollFD, count)
+	var fewFDs [fewPolled]pollFD
+	fds := fewFDs[:]
+	if int(count) > len(fds) {
+		fds = make([]pollFD, count)
+	}
+	fds = fds[:count]
 	if err := usermem.CopyInSlice(t.MM(), fdsAddr, fds); err != nil {
 		return 0, err
 	}

@@ -235,7 +235,7 @@ func Kill(t *task, a arguments) (uintptr, error) {
 	ns := t.PIDNS()
 	switch {
 	case pid > 0:
-		return 0, sendUser(t, ns.TaskWithID(pid), sig)
+		return 0, sendUser(t, t.TaskWithID(pid), sig)
 	case pid == -1<<31:
 		return 0, unix.ESRCH
 	}
@@ -266,7 +266,8 @@ func sendUser(t, o *task, sig int32) error {
 	if o == nil {
 		return unix.ESRCH
 	}
-	return sendChecked(t, o, t.UserSignal(sig, kernel.SIUser, o.PIDNS(), o.UserNS()), true)
+	info := t.UserSignal(sig, kernel.SIUser, o.PIDNS(), o.UserNS())
+	return sendChecked(t, o, &info, true)
 }
 
 // Tkill is tkill(2).
@@ -274,7 +275,7 @@ func Tkill(t *task, a arguments) (uintptr, error) {
 	if a[0].Int() <= 0 {
 		return 0, unix.EINVAL
 	}
-	return 0, sendThread(t, t.PIDNS().TaskWithID(a[0].Int()), a[1].Int())
+	return 0, sendThread(t, t.TaskWithID(a[0].Int()), a[1].Int())
 }
 
 // Tgkill is tgkill(2).
@@ -282,7 +283,7 @@ func Tgkill(t *task, a arguments) (uintptr, error) {
 	if a[0].Int() <= 0 || a[1].Int() <= 0 {
 		return 0, unix.EINVAL
 	}
-	o := t.PIDNS().TaskWithID(a[1].Int())
+	o := t.TaskWithID(a[1].Int())
 	if o != nil && t.PIDNS().IDOfThreadGroup(o.ThreadGroup()) != a[0].Int() {
 		o = nil
 	}
@@ -296,7 +297,8 @@ func sendThread(t, o *task, sig int32) error {
 	if o == nil {
 		return unix.ESRCH
 	}
-	return sendChecked(t, o, t.UserSignal(sig, kernel.SITkill, o.PIDNS(), o.UserNS()), false)
+	info := t.UserSignal(sig, kernel.SITkill, o.PIDNS(), o.UserNS())
+	return sendChecked(t, o, &info, false)
 }
 
 // RestartSyscall is restart_syscall(2).

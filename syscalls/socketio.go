@@ -46,8 +46,8 @@ func send(t *task, d *vfs.Description, s socket.Socket, src usermem.Seq, m *sock
 	}
 	_, timeout := s.Timeouts()
 	deadline := after(t, timeout)
-	w := wait.Waiter{To: t}
-	s.Queue().Add(&w, wait.Writable|wait.Err|wait.HUp)
+	w := t.OwnWaiter()
+	s.Queue().Add(w, wait.Writable|wait.Err|wait.HUp)
 	defer w.Remove()
 	for {
 		n, err := s.Send(t, src.Drop(int(total)), m)
@@ -117,8 +117,8 @@ func recv(t *task, d *vfs.Description, s socket.Socket, dst usermem.Seq, flags i
 	total := n
 	timeout, _ := s.Timeouts()
 	deadline := after(t, timeout)
-	w := wait.Waiter{To: t}
-	s.Queue().Add(&w, wait.Readable|wait.RdHUp|wait.Err|wait.HUp)
+	w := t.OwnWaiter()
+	s.Queue().Add(w, wait.Readable|wait.RdHUp|wait.Err|wait.HUp)
 	defer w.Remove()
 	for {
 		n, err := s.Recv(t, dst.Drop(int(total)), flags, r)

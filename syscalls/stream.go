@@ -58,8 +58,8 @@ func blockingWrite(t *kernel.Task, d *vfs.Description, src usermem.Seq, write fu
 		return partial(total, err)
 	}
 	deadline := writeDeadline(t, d)
-	w := wait.Waiter{To: t}
-	q.Add(&w, wait.Writable|wait.Err|wait.HUp)
+	w := t.OwnWaiter()
+	q.Add(w, wait.Writable|wait.Err|wait.HUp)
 	defer w.Remove()
 	for {
 		n, err := write(src.Drop(int(total)))

@@ -62,18 +62,15 @@ func clockNow(t *task, id int32) (int64, error) {
 	case unix.CLOCK_MONOTONIC, unix.CLOCK_MONOTONIC_RAW, unix.CLOCK_MONOTONIC_COARSE, unix.CLOCK_BOOTTIME, unix.CLOCK_BOOTTIME_ALARM:
 		return k.Monotonic(), nil
 	case unix.CLOCK_PROCESS_CPUTIME_ID:
-		return cpuTime(t.ThreadGroup().Usage()), nil
+		return t.ThreadGroup().CPUTime(), nil
 	case unix.CLOCK_THREAD_CPUTIME_ID:
-		t.ChargeNow()
-		return cpuTime(t.Usage()), nil
+		return t.CPUTime(), nil
 	}
 	if id < 0 {
 		return cpuClock(t, id)
 	}
 	return 0, unix.EINVAL
 }
-
-func cpuTime(u kernel.Rusage) int64 { return u.User + u.Sys }
 
 // cpuClock is the CPU clock of another process or thread, encoded in a negative
 // clock ID (pthread_getcpuclockid(3); linux/posix-timers.h).
@@ -92,9 +89,9 @@ func cpuClock(t *task, id int32) (int64, error) {
 		if o.ThreadGroup() != t.ThreadGroup() {
 			return 0, unix.EINVAL
 		}
-		return cpuTime(o.Usage()), nil
+		return o.CPUTime(), nil
 	}
-	return cpuTime(o.ThreadGroup().Usage()), nil
+	return o.ThreadGroup().CPUTime(), nil
 }
 
 // ClockGettime is clock_gettime(2).

@@ -41,7 +41,7 @@ func (t *Task) answerParent() {
 	t.ctxMu.RLock()
 	defer t.ctxMu.RUnlock()
 	if a, ok := t.ctx.(platform.Answerer); ok && t.k.trace == nil && t.seccomp.Load() == nil {
-		a.Answer(unix.SYS_GETPPID, uint64(t.ppid()))
+		a.Answer(unix.SYS_GETPPID, uint64(t.PPID()))
 	}
 }
 

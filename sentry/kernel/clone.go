@@ -84,16 +84,15 @@ func (t *Task) Clone(a *CloneArgs) (int32, error) {
 // waitVfork waits until the child execs or exits. Only death interrupts it.
 func (t *Task) waitVfork(done chan struct{}) {
 	t.state.Store(StateSleep)
-	t.chargeSys()
+	t.stopCPU()
+	defer t.startCPU()
 	for {
 		select {
 		case <-done:
-			t.skipTime()
 			t.state.Store(StateRunning)
 			return
 		case <-t.wake:
 			if t.attention.Load()&attnKill != 0 {
-				t.skipTime()
 				return
 			}
 		}
@@ -351,9 +350,10 @@ func (t *Task) join(n *Task, a *CloneArgs) error {
 // CLONE_PARENT, a sibling). Kernel.tree and t.tg.sig are held.
 func (t *Task) newGroup(n *Task, a *CloneArgs) {
 	tg := &ThreadGroup{
-		k: t.k, limits: t.tg.limits.Copy(), leader: n, tasks: []*Task{n}, exitSignal: a.ExitSignal,
+		k: t.k, limits: t.tg.limits.Copy(), tasks: []*Task{n}, exitSignal: a.ExitSignal,
 		startTime: n.started, container: t.tg.container, done: make(chan struct{}),
 	}
+	tg.leader.Store(n)
 	tg.oomScoreAdj.Store(t.tg.OOMScoreAdj())
 	n.tg, tg.pid = tg, &PID{n.ids}
 	if a.Flags&unix.CLONE_VM == 0 {
@@ -373,12 +373,15 @@ func (t *Task) newGroup(n *Task, a *CloneArgs) {
 			}
 		}
 	}
-	if a.Flags&unix.CLONE_PARENT != 0 && t.tg.parent != nil {
-		tg.parent, tg.parentTask, tg.exitSignal = t.tg.parent, t.tg.parentTask, t.tg.exitSignal
+	if a.Flags&unix.CLONE_PARENT != 0 && t.tg.Parent() != nil {
+		tg.parent.Store(t.tg.Parent())
+		tg.parentTask, tg.exitSignal = t.tg.parentTask, t.tg.exitSignal
 	} else {
-		tg.parent, tg.parentTask = t.tg, t
+		tg.parent.Store(t.tg)
+		tg.parentTask = t
 	}
-	tg.parent.children = append(tg.parent.children, tg)
+	p := tg.Parent()
+	p.children = append(p.children, tg)
 	t.k.joinGroup(tg, t.tg.group)
 	if ns := n.ids[0].ns; ns.init == nil {
 		ns.init, tg.reaper = tg, true
@@ -419,6 +422,8 @@ func (t *Task) unjoin(n *Task) {
 	k := t.k
 	k.tree.Lock()
 	defer k.tree.Unlock()
+	n.tg.sig.Lock()
+	defer n.tg.sig.Unlock()
 	n.exited = true
 	if n.tg == t.tg {
 		for i, o := range t.tg.tasks {
@@ -478,9 +483,10 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	t.net.Store(a.Net)
 	t.childNS.Store(a.PIDNS)
 	tg := &ThreadGroup{
-		k: k, limits: a.Limits, leader: t, tasks: []*Task{t}, startTime: t.started, actions: newActions(),
+		k: k, limits: a.Limits, tasks: []*Task{t}, startTime: t.started, actions: newActions(),
 		container: a.Container, done: make(chan struct{}), exitSignal: int32(unix.SIGCHLD),
 	}
+	tg.leader.Store(t)
 	t.tg = tg
 	im, err := load(t)
 	if err != nil {
@@ -497,8 +503,6 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	}
 	if a.PIDNS.init == nil {
 		a.PIDNS.init, tg.reaper = tg, true
-	} else {
-		tg.parent = nil
 	}
 	tg.pid = &PID{t.ids}
 	k.newSession(tg)
@@ -513,7 +517,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 }
 
 // Start begins the execution of a process made by CreateProcess.
-func (tg *ThreadGroup) Start() { tg.leader.start() }
+func (tg *ThreadGroup) Start() { tg.Leader().start() }
 
 // install puts a loaded program in t: a fresh address space and registers.
 func (t *Task) install(im *Image) {

@@ -62,7 +62,7 @@ func (t *Task) Exec(args *LoadArgs) error {
 	}
 	t.k.tree.Lock()
 	tg.hasExecd = true
-	if tg.parent != nil {
+	if tg.Parent() != nil {
 		tg.exitSignal = int32(unix.SIGCHLD)
 	}
 	t.k.tree.Unlock()
@@ -108,7 +108,7 @@ func (t *Task) dethread() bool {
 	tg.sig.Lock()
 	tg.execing = nil
 	tg.sig.Unlock()
-	if alive && tg.leader != t {
+	if alive && tg.Leader() != t {
 		t.becomeLeader()
 	}
 	return alive
@@ -117,7 +117,7 @@ func (t *Task) dethread() bool {
 // becomeLeader gives t the identity of the leader, which has exited.
 // Kernel.tree is held.
 func (t *Task) becomeLeader() {
-	old := t.tg.leader
+	old := t.tg.Leader()
 	t.reapIDs()
 	t.k.live.Add(1)
 	t.state.Store(StateRunning)
@@ -130,7 +130,7 @@ func (t *Task) becomeLeader() {
 	}
 	old.state.Store(StateDead)
 	t.k.live.Add(-1)
-	t.tg.leader = t
+	t.tg.leader.Store(t)
 }
 
 // Cmdline and Environ return what the program's arguments and environment are

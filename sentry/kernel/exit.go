@@ -24,7 +24,6 @@ func (t *Task) ExitGroup(code int32) error {
 // exit is the end of a task, on its own goroutine.
 func (t *Task) exit() {
 	k, tg := t.k, t.tg
-	t.chargeSys()
 	t.exitFutexes()
 	if t.clearTID != 0 && t.MM().Users() > 1 {
 		if err := usermem.CopyOutVal(t.MM(), t.clearTID, new(uint32)); err == nil {
@@ -38,9 +37,9 @@ func (t *Task) exit() {
 		_ = m.Flush(t.ctx) // the process is ending: an error shows in its other threads
 	}
 	t.ctx.Release()
-	k.tree.Lock()
+	tg.sig.Lock()
 	last := len(tg.tasks) == 1
-	k.tree.Unlock()
+	tg.sig.Unlock()
 	if last {
 		t.stopTimers()
 	}
@@ -69,7 +68,9 @@ func (t *Task) leave() {
 	k, tg := t.k, t.tg
 	k.tree.Lock()
 	defer k.tree.Unlock()
+	tg.sig.Lock()
 	t.exited = true
+	t.stopCPU()
 	tg.deadUsage.add(t.Usage())
 	for i, o := range tg.tasks {
 		if o == t {
@@ -77,7 +78,6 @@ func (t *Task) leave() {
 			break
 		}
 	}
-	tg.sig.Lock()
 	if tg.stopping {
 		// One fewer has to stop.
 		if tg.stopCount--; tg.stopCount == 0 && len(tg.tasks) > 0 {
@@ -144,7 +144,7 @@ func (k *Kernel) makeZombie(tg *ThreadGroup) {
 		}
 	}
 	k.orphanChildren(tg)
-	if ns := tg.leader.ids[0].ns; ns.init == tg {
+	if ns := tg.Leader().ids[0].ns; ns.init == tg {
 		k.killNamespace(ns)
 	}
 	tg.exited.Notify(wait.In | wait.RdNorm | wait.Internal)
@@ -155,7 +155,7 @@ func (k *Kernel) makeZombie(tg *ThreadGroup) {
 // tellOfExit sends the exit signal to the parent, or reaps the process at once
 // if nobody is going to wait for it. Kernel.tree is held.
 func (k *Kernel) tellOfExit(tg *ThreadGroup) {
-	p := tg.parent
+	p := tg.Parent()
 	if p == nil {
 		if tg.container == "" {
 			k.reap(tg)
@@ -178,7 +178,7 @@ func (k *Kernel) tellOfExit(tg *ThreadGroup) {
 	if tg.exitSignal != 0 {
 		info := &SignalInfo{Signo: tg.exitSignal, Code: code}
 		u := tg.usage()
-		info.SetChild(tg.leader.idIn(p.leader.ids[0].ns), p.leader.UserNS().UID(tg.leader.Creds().RUID), status, u.User/tick, u.Sys/tick)
+		info.SetChild(tg.Leader().idIn(p.Leader().ids[0].ns), p.Leader().UserNS().UID(tg.Leader().Creds().RUID), status, u.User/tick, u.Sys/tick)
 		p.send(info)
 	}
 	if autoReap {
@@ -197,7 +197,7 @@ func (k *Kernel) orphanChildren(tg *ThreadGroup) {
 	children := tg.children
 	tg.children = nil
 	for _, c := range children {
-		c.parent = heir
+		c.parent.Store(heir)
 		for _, t := range c.tasks {
 			t.answerParent()
 		}
@@ -208,7 +208,7 @@ func (k *Kernel) orphanChildren(tg *ThreadGroup) {
 			}
 			continue
 		}
-		c.parentTask = heir.leader
+		c.parentTask = heir.Leader()
 		c.exitSignal = int32(unix.SIGCHLD)
 		heir.children = append(heir.children, c)
 		if c.zombie {
@@ -219,9 +219,9 @@ func (k *Kernel) orphanChildren(tg *ThreadGroup) {
 
 // heirOf returns who adopts the children of tg; nil if nobody is left.
 func (k *Kernel) heirOf(tg *ThreadGroup) *ThreadGroup {
-	ns := tg.leader.ids[0].ns
-	for p := tg.parent; p != nil; p = p.parent {
-		if p.subreaper && !p.zombie && p.leader.ids[0].ns == ns {
+	ns := tg.Leader().ids[0].ns
+	for p := tg.Parent(); p != nil; p = p.Parent() {
+		if p.subreaper && !p.zombie && p.Leader().ids[0].ns == ns {
 			return p
 		}
 	}
@@ -254,7 +254,7 @@ func (k *Kernel) endSession(s *Session) {
 // was the link to the session, and those of its children.
 func (k *Kernel) hangUpOrphans(own *ProcessGroup, tg *ThreadGroup) {
 	groups := map[*ProcessGroup]bool{}
-	if p := tg.parent; p != nil && p.group != nil && p.group != own && p.group.session == own.session {
+	if p := tg.Parent(); p != nil && p.group != nil && p.group != own && p.group.session == own.session {
 		groups[own] = true
 	}
 	for _, c := range tg.children {
@@ -303,7 +303,7 @@ func (k *Kernel) killNamespace(ns *PIDNamespace) {
 
 // reap removes a zombie for good. Kernel.tree is held.
 func (k *Kernel) reap(tg *ThreadGroup) {
-	if p := tg.parent; p != nil {
+	if p := tg.Parent(); p != nil {
 		for i, c := range p.children {
 			if c == tg {
 				p.children = append(p.children[:i:i], p.children[i+1:]...)
@@ -314,7 +314,7 @@ func (k *Kernel) reap(tg *ThreadGroup) {
 		p.childUsage.add(tg.childUsage)
 	}
 	k.leaveGroup(tg)
-	tg.leader.reapIDs()
+	tg.Leader().reapIDs()
 }
 
 // Reap removes a container's first process once it has ended; others are
@@ -322,7 +322,7 @@ func (k *Kernel) reap(tg *ThreadGroup) {
 func (k *Kernel) Reap(tg *ThreadGroup) {
 	k.tree.Lock()
 	defer k.tree.Unlock()
-	if tg.zombie && tg.parent == nil && tg.group != nil {
+	if tg.zombie && tg.Parent() == nil && tg.group != nil {
 		k.reap(tg)
 	}
 }

@@ -1,9 +1,11 @@
 package kernel
 
 import (
-	"hash/maphash"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +19,7 @@ const futexBuckets = 256
 
 // futexTable holds who waits on which word of memory.
 type futexTable struct {
-	seed    maphash.Seed
+	seed    uint64
 	buckets [futexBuckets]futexBucket
 }
 
@@ -26,7 +28,8 @@ type futexBucket struct {
 	waiters []*futexWaiter // in order of arrival
 }
 
-// futexWaiter is a task waiting on a word.
+// futexWaiter is a task waiting on a word. A task waits on one at a time, so it
+// has one of its own (Task.futex).
 type futexWaiter struct {
 	t     *Task
 	key   mm.Key
@@ -39,14 +42,26 @@ type futexWaiter struct {
 	in atomic.Pointer[futexBucket]
 }
 
-func (f *futexTable) init() { f.seed = maphash.MakeSeed() }
+func (f *futexTable) init() { f.seed = rand.Uint64() }
 
 func (f *futexTable) bucket(key mm.Key) *futexBucket {
 	return &f.buckets[f.index(key)]
 }
 
+// index spreads keys over the buckets. Of a shared word only the offset counts:
+// objects have no number.
 func (f *futexTable) index(key mm.Key) uint64 {
-	return maphash.Comparable(f.seed, key) % futexBuckets
+	h := f.seed ^ key.Off>>2 ^ uint64(uintptr(unsafe.Pointer(key.Space)))<<20
+	h *= 0x9e3779b97f4a7c15 // 2^64 over the golden ratio
+	return h >> 32 % futexBuckets
+}
+
+// waiter returns t's waiter, ready for use in b. Owner only.
+func (t *Task) futexWaiter(b *futexBucket, key mm.Key, mask uint32, pi bool) *futexWaiter {
+	w := &t.futex
+	w.t, w.key, w.mask, w.woken, w.pi = t, key, mask, false, pi
+	w.in.Store(b)
+	return w
 }
 
 // lock locks the bucket w is in.
@@ -64,7 +79,7 @@ func (w *futexWaiter) lock() *futexBucket {
 func (b *futexBucket) remove(w *futexWaiter) {
 	for i, o := range b.waiters {
 		if o == w {
-			b.waiters = append(b.waiters[:i], b.waiters[i+1:]...)
+			b.waiters = slices.Delete(b.waiters, i, i+1)
 			return
 		}
 	}
@@ -96,8 +111,6 @@ func (t *Task) FutexWait(addr usermem.Addr, val, mask uint32, private bool, dead
 		return err
 	}
 	b := t.k.futexes.bucket(key)
-	w := &futexWaiter{t: t, key: key, mask: mask}
-	w.in.Store(b)
 	b.mu.Lock()
 	// The word is read with the bucket locked: a waker changes the word first
 	// and then takes the lock, so it either is seen here or finds the waiter.
@@ -109,6 +122,7 @@ func (t *Task) FutexWait(addr usermem.Addr, val, mask uint32, private bool, dead
 		}
 		return err
 	}
+	w := t.futexWaiter(b, key, mask, false)
 	b.waiters = append(b.waiters, w)
 	b.mu.Unlock()
 	return t.futexSleep(w, deadline)
@@ -145,21 +159,20 @@ func (k *Kernel) FutexWake(t *Task, addr usermem.Addr, n int, mask uint32, priva
 }
 
 // lockTwo locks the buckets of two keys in a fixed order.
-func (f *futexTable) lockTwo(k1, k2 mm.Key) (b1, b2 *futexBucket, unlock func()) {
+func (f *futexTable) lockTwo(k1, k2 mm.Key) (b1, b2 *futexBucket) {
 	i, j := f.index(k1), f.index(k2)
-	b1, b2 = &f.buckets[i], &f.buckets[j]
-	if i == j {
-		b1.mu.Lock()
-		return b1, b2, b1.mu.Unlock
+	f.buckets[min(i, j)].mu.Lock()
+	if i != j {
+		f.buckets[max(i, j)].mu.Lock()
 	}
-	if i < j {
-		b1.mu.Lock()
-		b2.mu.Lock()
-	} else {
-		b2.mu.Lock()
-		b1.mu.Lock()
+	return &f.buckets[i], &f.buckets[j]
+}
+
+func unlockTwo(b1, b2 *futexBucket) {
+	b1.mu.Unlock()
+	if b1 != b2 {
+		b2.mu.Unlock()
 	}
-	return b1, b2, func() { b1.mu.Unlock(); b2.mu.Unlock() }
 }
 
 // FutexRequeue wakes nWake waiters of a1 and moves nMove others to a2. If
@@ -175,8 +188,8 @@ func (t *Task) FutexRequeue(a1, a2 usermem.Addr, nWake, nMove int, compare bool,
 	if err != nil {
 		return 0, err
 	}
-	b1, b2, unlock := t.k.futexes.lockTwo(k1, k2)
-	defer unlock()
+	b1, b2 := t.k.futexes.lockTwo(k1, k2)
+	defer unlockTwo(b1, b2)
 	if compare {
 		v, err := m.Load32(a1)
 		if err != nil {
@@ -219,8 +232,8 @@ func (t *Task) FutexWakeOp(a1, a2 usermem.Addr, n1, n2 int, op uint32, private b
 	if err != nil {
 		return 0, err
 	}
-	b1, b2, unlock := t.k.futexes.lockTwo(k1, k2)
-	defer unlock()
+	b1, b2 := t.k.futexes.lockTwo(k1, k2)
+	defer unlockTwo(b1, b2)
 	old, err := t.futexOp(a2, op)
 	if err != nil {
 		return 0, err
@@ -346,8 +359,7 @@ func (t *Task) FutexLockPI(addr usermem.Addr, try, private bool, deadline int64)
 				continue
 			}
 		}
-		w := &futexWaiter{t: t, key: key, mask: ^uint32(0), pi: true}
-		w.in.Store(b)
+		w := t.futexWaiter(b, key, ^uint32(0), true)
 		b.waiters = append(b.waiters, w)
 		b.mu.Unlock()
 		err = t.futexSleep(w, deadline)

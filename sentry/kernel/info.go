@@ -71,9 +71,6 @@ func (t *Task) Personality() uint32 { return t.persona.Load() }
 // SetPersonality sets the execution domain.
 func (t *Task) SetPersonality(p uint32) { t.persona.Store(p) }
 
-// ChargeNow accounts the time up to now. Owner only.
-func (t *Task) ChargeNow() { t.chargeSys() }
-
 // ClearTID returns the address set_tid_address(2) set.
 func (t *Task) ClearTID() usermem.Addr { return t.clearTID }
 

@@ -21,7 +21,7 @@ func (t *Task) start() {
 // kernel, until it exits.
 func (t *Task) run() {
 	defer t.k.tasks.Done()
-	t.skipTime()
+	t.startCPU()
 	t.finishClone()
 	t.publishAnswers()
 	for t.prepareUser() {
@@ -32,9 +32,9 @@ func (t *Task) run() {
 				continue
 			}
 		}
-		t.chargeSys()
+		t.enterUser()
 		ev, err := t.ctx.Switch(m.AddressSpace(), &t.regs, &t.fp)
-		t.chargeUser()
+		t.leaveUser()
 		switch {
 		case err != nil:
 			t.hostFailure("run application code", err)
@@ -63,7 +63,9 @@ func (t *Task) prepareUser() bool {
 			return false
 		case a&attnPause != 0:
 			t.attention.And(^uint32(attnPause))
+			t.stopCPU()
 			t.k.waitWhilePaused()
+			t.startCPU()
 		case a&attnStop != 0:
 			t.attention.And(^uint32(attnStop))
 			t.joinStop()
@@ -135,8 +137,9 @@ func (t *Task) setResult(ret uintptr, err error) {
 	if err == errNoReturn {
 		return
 	}
-	errno := unix.EIO
-	if !errors.As(err, &errno) {
+	errno, ok := err.(unix.Errno)
+	if !ok && !errors.As(err, &errno) {
+		errno = unix.EIO
 		t.k.log.Warn("system call failed without an errno", "call", t.k.names(t.syscallNr), "err", err)
 	}
 	switch errno {

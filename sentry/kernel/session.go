@@ -31,7 +31,7 @@ func (pg *ProcessGroup) Session() *Session { return pg.session }
 // newSession makes tg the leader of a new session and group named after it.
 // Kernel.tree is held.
 func (k *Kernel) newSession(tg *ThreadGroup) *Session {
-	s := &Session{ids: tg.leader.ids, leader: tg, groups: map[*ProcessGroup]bool{}}
+	s := &Session{ids: tg.Leader().ids, leader: tg, groups: map[*ProcessGroup]bool{}}
 	for _, e := range s.ids {
 		e.ns.mu.Lock()
 		e.ns.sess[e.id] = s
@@ -43,7 +43,7 @@ func (k *Kernel) newSession(tg *ThreadGroup) *Session {
 
 // newGroup makes tg the leader of a new process group in s.
 func (k *Kernel) newGroup(tg *ThreadGroup, s *Session) *ProcessGroup {
-	pg := &ProcessGroup{ids: tg.leader.ids, session: s, members: map[*ThreadGroup]bool{}}
+	pg := &ProcessGroup{ids: tg.Leader().ids, session: s, members: map[*ThreadGroup]bool{}}
 	s.groups[pg] = true
 	for _, e := range pg.ids {
 		e.ns.mu.Lock()
@@ -96,7 +96,7 @@ func (k *Kernel) leaveGroup(tg *ThreadGroup) {
 func (k *Kernel) SetSID(tg *ThreadGroup) bool {
 	k.tree.Lock()
 	defer k.tree.Unlock()
-	for _, e := range tg.leader.ids {
+	for _, e := range tg.Leader().ids {
 		e.ns.mu.RLock()
 		taken := e.ns.groups[e.id] != nil
 		e.ns.mu.RUnlock()
@@ -138,7 +138,7 @@ func (pg *ProcessGroup) orphaned(except *ThreadGroup) bool {
 		if tg == except || tg.zombie {
 			continue
 		}
-		if p := tg.parent; p != nil && !p.zombie && p.group != nil && p.group != pg && p.group.session == pg.session {
+		if p := tg.Parent(); p != nil && !p.zombie && p.group != nil && p.group != pg && p.group.session == pg.session {
 			return false
 		}
 	}

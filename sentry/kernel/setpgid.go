@@ -19,7 +19,7 @@ func (k *Kernel) SetPGID(t *Task, tg *ThreadGroup, id int32) error {
 	pg := ns.groups[id]
 	ns.mu.RUnlock()
 	if pg == nil {
-		if id != tg.leader.idIn(ns) {
+		if id != tg.Leader().idIn(ns) {
 			return unix.EPERM
 		}
 		k.newGroup(tg, s)

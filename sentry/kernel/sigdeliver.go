@@ -11,40 +11,59 @@ import (
 // deliverOne takes one pending signal and acts on it. It returns false if
 // there is none to deliver.
 func (t *Task) deliverOne() bool {
-	t.k.tree.RLock()
 	tg := t.tg
 	tg.sig.Lock()
-	info := t.dequeue(^t.mask)
-	if info == nil {
+	mayStop := (t.pending.set|tg.pending.set)&^t.mask&stopSignals != 0
+	if mayStop {
+		// A stop depends on the process group, so the tree comes first.
 		tg.sig.Unlock()
-		t.k.tree.RUnlock()
-		return false
+		t.k.tree.RLock()
+		tg.sig.Lock()
 	}
-	tg.actions.mu.Lock()
-	a := tg.actions.a[info.Signo]
-	if a.Flags&saResetHand != 0 && a.Handler > SigIgn {
-		tg.actions.a[info.Signo].Handler = SigDfl
-	}
-	tg.actions.mu.Unlock()
-	switch {
-	case a.Handler == SigIgn || a.Handler == SigDfl && ignoredSignals.Has(info.Signo):
-	case a.Handler != SigDfl:
-		tg.sig.Unlock()
-		t.k.tree.RUnlock()
-		t.handle(info, &a)
-		return true
-	case stopSignals.Has(info.Signo):
-		t.stopFor(info.Signo)
-	default:
-		core := coreSignals.Has(info.Signo)
-		if tg.reaper && info.Code <= 0 && info.Signo != int32(unix.SIGKILL) && tg.protectsInit(info) {
-			break
-		}
-		tg.killLocked(ExitStatus{Signal: info.Signo, Core: core && tg.limits.Get(unix.RLIMIT_CORE).Cur > 0})
+	info, a, ok := t.nextSignal()
+	caught := ok && a.Handler > SigIgn
+	if ok && a.Handler == SigDfl {
+		t.actByDefault(&info)
 	}
 	tg.sig.Unlock()
-	t.k.tree.RUnlock()
-	return true
+	if mayStop {
+		t.k.tree.RUnlock()
+	}
+	if caught {
+		t.handle(&info, &a)
+	}
+	return ok
+}
+
+// nextSignal takes a pending signal that is not blocked, with its action.
+// tg.sig is held.
+func (t *Task) nextSignal() (info SignalInfo, a SigAction, ok bool) {
+	if info, ok = t.dequeue(^t.mask); !ok {
+		return info, a, false
+	}
+	acts := t.tg.actions
+	acts.mu.Lock()
+	defer acts.mu.Unlock()
+	a = acts.a[info.Signo]
+	if a.Flags&saResetHand != 0 && a.Handler > SigIgn {
+		acts.a[info.Signo].Handler = SigDfl
+	}
+	return info, a, true
+}
+
+// actByDefault does what a signal without a handler does (signal(7)). tg.sig is
+// held, and for stop signals Kernel.tree for reading.
+func (t *Task) actByDefault(info *SignalInfo) {
+	tg, sig := t.tg, info.Signo
+	switch {
+	case ignoredSignals.Has(sig):
+	case stopSignals.Has(sig):
+		t.stopFor(sig)
+	case tg.reaper && info.Code <= 0 && sig != int32(unix.SIGKILL) && tg.protectsInit(info):
+	default:
+		core := coreSignals.Has(sig) && tg.limits.Get(unix.RLIMIT_CORE).Cur > 0
+		tg.killLocked(ExitStatus{Signal: sig, Core: core})
+	}
 }
 
 // stopFor starts a job control stop. Kernel.tree is held for reading, tg.sig too.
@@ -89,18 +108,18 @@ func (t *Task) joinStop() {
 	}
 	t.k.tree.RUnlock()
 	t.state.Store(StateStopped)
-	t.chargeSys()
+	t.stopCPU()
 	for tg.Stopped() && t.attention.Load()&attnKill == 0 {
 		<-t.wake
 	}
-	t.skipTime()
+	t.startCPU()
 	t.state.Store(StateRunning)
 	// Whoever was woken may have lost a wake-up meant for a wait: none is in
 	// progress here, so nothing is lost.
 	t.attention.Or(attnSignal)
 }
 
-// continueLocked ends a job control stop. tg.sig is held, Kernel.tree for reading.
+// continueLocked ends a job control stop. tg.sig is held.
 func (tg *ThreadGroup) continueLocked() {
 	if !tg.stopping {
 		return
@@ -113,7 +132,7 @@ func (tg *ThreadGroup) continueLocked() {
 		t.attention.And(^uint32(attnStop))
 		t.awaken()
 	}
-	if p := tg.parent; p != nil {
+	if p := tg.Parent(); p != nil {
 		p.childQueue.Notify(wait.Internal)
 		go tg.reportContinue(p)
 	}
@@ -124,7 +143,7 @@ func (tg *ThreadGroup) continueLocked() {
 func (tg *ThreadGroup) reportContinue(p *ThreadGroup) {
 	tg.k.tree.RLock()
 	defer tg.k.tree.RUnlock()
-	if tg.parent == p {
+	if tg.Parent() == p {
 		tg.tellParent(CldContinued, int32(unix.SIGCONT))
 	}
 }
@@ -132,14 +151,14 @@ func (tg *ThreadGroup) reportContinue(p *ThreadGroup) {
 // tellParent sends SIGCHLD for a stop or continuation and wakes wait4(2).
 // Kernel.tree is held for reading.
 func (tg *ThreadGroup) tellParent(code, status int32) {
-	p := tg.parent
+	p := tg.Parent()
 	if p == nil {
 		return
 	}
 	if p.actions.get(int32(unix.SIGCHLD)).Flags&saNoCldStop == 0 {
 		info := &SignalInfo{Signo: int32(unix.SIGCHLD), Code: code}
 		u := tg.usage()
-		info.SetChild(tg.leader.idIn(p.leader.ids[0].ns), p.leader.UserNS().UID(tg.leader.Creds().RUID), status, u.User/tick, u.Sys/tick)
+		info.SetChild(tg.Leader().idIn(p.Leader().ids[0].ns), p.Leader().UserNS().UID(tg.Leader().Creds().RUID), status, u.User/tick, u.Sys/tick)
 		p.send(info)
 	}
 	p.childQueue.Notify(wait.Internal)

@@ -175,47 +175,50 @@ func (s *StackT) contains(sp uint64) bool {
 // pending are signals sent and not yet delivered. Guarded by ThreadGroup.sig.
 type pending struct {
 	set   SignalSet
-	queue []*SignalInfo
+	queue []SignalInfo
 }
 
-// add queues info. A standard signal that is pending already is dropped.
+// add queues a copy of info. A standard signal that is pending already is dropped.
 func (p *pending) add(info *SignalInfo) {
 	if info.Signo < SIGRTMIN && p.set.Has(info.Signo) {
 		return
 	}
 	p.set |= 1 << (info.Signo - 1)
-	p.queue = append(p.queue, info)
+	p.queue = append(p.queue, *info)
 }
 
 // take removes the first pending signal of a set, synchronous ones and then
-// low numbers first; nil if there is none.
-func (p *pending) take(want SignalSet) *SignalInfo {
+// low numbers first; ok is false if there is none.
+func (p *pending) take(want SignalSet) (got SignalInfo, ok bool) {
 	have := p.set & want
 	if have == 0 {
-		return nil
+		return got, false
 	}
 	sig := (have & syncSignals).first()
 	if sig == 0 {
 		sig = have.first()
 	}
-	var got *SignalInfo
-	more := false
-	for i := 0; i < len(p.queue); i++ {
+	at, more := -1, false
+	for i := range p.queue {
 		if p.queue[i].Signo != sig {
 			continue
 		}
-		if got != nil {
+		if at >= 0 {
 			more = true
 			break
 		}
-		got = p.queue[i]
-		p.queue = append(p.queue[:i], p.queue[i+1:]...)
-		i--
+		at = i
 	}
+	if at < 0 {
+		p.set &^= 1 << (sig - 1)
+		return got, false
+	}
+	got = p.queue[at]
+	p.queue = append(p.queue[:at], p.queue[at+1:]...)
 	if !more {
 		p.set &^= 1 << (sig - 1)
 	}
-	return got
+	return got, true
 }
 
 // discard drops pending signals of a set.

@@ -8,58 +8,56 @@ import (
 )
 
 // send sends info to the process. The target thread is one that does not block it.
-func (tg *ThreadGroup) send(info *SignalInfo) {
+func (tg *ThreadGroup) send(info *SignalInfo) bool {
 	tg.sig.Lock()
 	defer tg.sig.Unlock()
-	tg.sendLocked(info, nil)
+	return tg.sendLocked(info, nil)
 }
 
 // SendSignal sends info to the process, whatever the sender's rights. 0 does nothing.
 func (tg *ThreadGroup) SendSignal(info *SignalInfo) {
-	if info.Signo == 0 {
-		return
+	if info.Signo != 0 {
+		tg.send(info)
 	}
-	tg.k.tree.RLock()
-	defer tg.k.tree.RUnlock()
-	tg.send(info)
 }
 
-// sendLocked sends info to to, or to the group if to is nil. tg.sig is held,
-// and Kernel.tree at least for reading.
-func (tg *ThreadGroup) sendLocked(info *SignalInfo, to *Task) {
-	if tg.zombie || to != nil && to.exited {
-		return
+// sendLocked sends a copy of info to to, or to the group if to is nil. tg.sig is
+// held. It returns false if the queue is full (RLIMIT_SIGPENDING).
+func (tg *ThreadGroup) sendLocked(info *SignalInfo, to *Task) bool {
+	if len(tg.tasks) == 0 || to != nil && to.exited {
+		return true
 	}
 	sig := info.Signo
 	tg.prepare(sig)
 	if tg.discards(info, to) {
-		return
+		return true
 	}
-	limit := tg.limits.Get(unix.RLIMIT_SIGPENDING).Cur
-	if sig >= SIGRTMIN && uint64(len(tg.pending.queue)) >= limit {
-		return
-	}
+	queue := &tg.pending
 	if to != nil {
-		to.pending.add(info)
-	} else {
-		tg.pending.add(info)
+		queue = &to.pending
 	}
+	if sig >= SIGRTMIN && uint64(len(queue.queue)) >= tg.limits.Get(unix.RLIMIT_SIGPENDING).Cur {
+		return false
+	}
+	queue.add(info)
 	tg.signalQueue.Notify(wait.In | wait.RdNorm | wait.Internal)
-	if tg.fatalNow(sig, to) {
-		return
+	if sig == int32(unix.SIGKILL) {
+		tg.killLocked(ExitStatus{Signal: sig})
+		return true
 	}
 	if to != nil {
 		if to.wants(sig) {
 			to.poke(attnSignal)
 		}
-		return
+		return true
 	}
 	for _, t := range tg.tasks {
 		if t.wants(sig) {
 			t.poke(attnSignal)
-			return
+			break
 		}
 	}
+	return true
 }
 
 // wants reports whether sig would interrupt t now. tg.sig is held.
@@ -98,7 +96,7 @@ func (tg *ThreadGroup) discards(info *SignalInfo, to *Task) bool {
 	}
 	t := to
 	if t == nil {
-		t = tg.leader
+		t = tg.Leader()
 	}
 	if t.mask.Has(sig) || t.waiting.Has(sig) {
 		return false
@@ -116,20 +114,8 @@ func (tg *ThreadGroup) protectsInit(info *SignalInfo) bool {
 	return info.PID() != 0
 }
 
-// fatalNow starts the death of the process if sig kills it for certain.
-// tg.sig is held. It returns true if it did.
-func (tg *ThreadGroup) fatalNow(sig int32, to *Task) bool {
-	if sig != int32(unix.SIGKILL) {
-		return false
-	}
-	tg.killLocked(ExitStatus{Signal: sig})
-	return true
-}
-
 // kill starts the death of the process with a status; the first one counts.
 func (tg *ThreadGroup) kill(s ExitStatus) {
-	tg.k.tree.RLock()
-	defer tg.k.tree.RUnlock()
 	tg.sig.Lock()
 	defer tg.sig.Unlock()
 	tg.killLocked(s)
@@ -152,15 +138,14 @@ func (t *Task) SendSignal(sig int32) {
 }
 
 // sendTo sends info to this thread.
-func (t *Task) sendTo(info *SignalInfo) {
-	t.k.tree.RLock()
-	defer t.k.tree.RUnlock()
+func (t *Task) sendTo(info *SignalInfo) bool {
 	t.tg.sig.Lock()
 	defer t.tg.sig.Unlock()
-	t.tg.sendLocked(info, t)
+	return t.tg.sendLocked(info, t)
 }
 
-// SendSignalInfo sends info to the process of t (group) or to t alone.
+// SendSignalInfo sends info to the process of t (group) or to t alone. EINVAL;
+// EAGAIN if the queue is full and the signal is more than a number (sigqueue(3)).
 func (t *Task) SendSignalInfo(info *SignalInfo, group bool) error {
 	if info.Signo == 0 {
 		return nil
@@ -168,10 +153,14 @@ func (t *Task) SendSignalInfo(info *SignalInfo, group bool) error {
 	if info.Signo < 0 || info.Signo > SignalMax {
 		return unix.EINVAL
 	}
+	queued := false
 	if group {
-		t.tg.SendSignal(info)
+		queued = t.tg.send(info)
 	} else {
-		t.sendTo(info)
+		queued = t.sendTo(info)
+	}
+	if !queued && info.Code != SIUser {
+		return unix.EAGAIN
 	}
 	return nil
 }
@@ -179,8 +168,6 @@ func (t *Task) SendSignalInfo(info *SignalInfo, group bool) error {
 // force sends a synchronous signal that cannot be blocked or ignored: if it is,
 // its action becomes the default first.
 func (t *Task) force(info *SignalInfo) {
-	t.k.tree.RLock()
-	defer t.k.tree.RUnlock()
 	tg := t.tg
 	tg.sig.Lock()
 	defer tg.sig.Unlock()
@@ -216,8 +203,8 @@ func (t *Task) MaySignal(from *Task, sig int32) bool {
 
 // UserSignal returns the info of a signal t sends with kill(2) and its like, as
 // a receiver in ns sees it.
-func (t *Task) UserSignal(sig, code int32, ns *PIDNamespace, u *auth.UserNamespace) *SignalInfo {
-	i := &SignalInfo{Signo: sig, Code: code}
+func (t *Task) UserSignal(sig, code int32, ns *PIDNamespace, u *auth.UserNamespace) SignalInfo {
+	i := SignalInfo{Signo: sig, Code: code}
 	i.SetSender(ns.IDOfThreadGroup(t.tg), u.UID(t.Creds().RUID))
 	return i
 }
@@ -308,12 +295,15 @@ func (tg *ThreadGroup) ActionSets() (ignored, caught SignalSet) {
 func (t *Task) DequeueSignal(set SignalSet) *SignalInfo {
 	t.tg.sig.Lock()
 	defer t.tg.sig.Unlock()
-	return t.dequeue(set)
+	if i, ok := t.dequeue(set); ok {
+		return &i
+	}
+	return nil
 }
 
-func (t *Task) dequeue(set SignalSet) *SignalInfo {
-	if i := t.pending.take(set); i != nil {
-		return i
+func (t *Task) dequeue(set SignalSet) (SignalInfo, bool) {
+	if i, ok := t.pending.take(set); ok {
+		return i, true
 	}
 	return t.tg.pending.take(set)
 }
@@ -323,9 +313,9 @@ func (t *Task) dequeue(set SignalSet) *SignalInfo {
 func (t *Task) WaitSignal(set SignalSet, deadline int64) (*SignalInfo, error) {
 	set &^= unblockable
 	t.tg.sig.Lock()
-	if i := t.dequeue(set); i != nil {
+	if i, ok := t.dequeue(set); ok {
 		t.tg.sig.Unlock()
-		return i, nil
+		return &i, nil
 	}
 	t.waiting = set
 	t.tg.sig.Unlock()
@@ -333,8 +323,8 @@ func (t *Task) WaitSignal(set SignalSet, deadline int64) (*SignalInfo, error) {
 	t.tg.sig.Lock()
 	defer t.tg.sig.Unlock()
 	t.waiting = 0
-	if i := t.dequeue(set); i != nil {
-		return i, nil
+	if i, ok := t.dequeue(set); ok {
+		return &i, nil
 	}
 	if err == unix.ETIMEDOUT {
 		return nil, unix.EAGAIN
@@ -349,8 +339,6 @@ func (t *Task) Action(sig int32, new *SigAction) (SigAction, error) {
 		return SigAction{}, unix.EINVAL
 	}
 	tg := t.tg
-	t.k.tree.RLock()
-	defer t.k.tree.RUnlock()
 	tg.sig.Lock()
 	defer tg.sig.Unlock()
 	tg.actions.mu.Lock()

@@ -32,6 +32,8 @@ type Task struct {
 	regs       arch.Registers
 	fp         arch.FPState
 	timer      *time.Timer
+	waiter     wait.Waiter // see OwnWaiter
+	futex      futexWaiter
 	restart    func(t *Task) (uintptr, error) // restart_syscall(2)
 	syscallNr  uintptr                        // of the call being served
 	inSyscall  bool
@@ -78,10 +80,10 @@ type Task struct {
 	vfork    chan struct{} // closed when a vfork child execs or exits
 	started  int64         // monotonic
 
-	user, sys  atomic.Int64 // nanoseconds
-	lastChange time.Time    // owner: when user/sys last changed hands
-	switches   atomic.Int64
-	faults     atomic.Int64
+	cpu      stopwatch // runs unless the task sleeps
+	user     stopwatch // runs while the application does
+	switches atomic.Int64
+	faults   atomic.Int64
 
 	persona atomic.Uint32
 	sched   schedParams
@@ -140,19 +142,13 @@ func (t *Task) Block(deadline int64) error {
 	if t.attention.Load()&interrupting != 0 {
 		return wait.ErrInterrupted
 	}
-	var expired <-chan time.Time
 	if deadline != wait.NoDeadline {
 		left := deadline - t.k.Monotonic()
 		if left <= 0 {
 			return unix.ETIMEDOUT
 		}
-		if t.timer == nil {
-			t.timer = time.NewTimer(time.Duration(left))
-		} else {
-			t.timer.Reset(time.Duration(left))
-		}
+		t.armTimer(left)
 		defer t.timer.Stop()
-		expired = t.timer.C
 	}
 	// Other threads of the process must not run with mappings this task has
 	// replaced for as long as it sleeps.
@@ -164,19 +160,15 @@ func (t *Task) Block(deadline int64) error {
 	t.state.Store(StateSleep)
 	t.switches.Add(1)
 	defer t.state.Store(StateRunning)
-	t.chargeSys()
-	defer t.skipTime()
+	t.stopCPU()
+	defer t.startCPU()
 	for {
-		select {
-		case <-t.wake:
-		case <-expired:
-			if t.notified.Swap(false) {
-				return nil
-			}
-			return unix.ETIMEDOUT
-		}
+		expired := t.sleep(deadline)
 		if t.notified.Swap(false) {
 			return nil
+		}
+		if expired {
+			return unix.ETIMEDOUT
 		}
 		if t.attention.Load()&interrupting != 0 {
 			return wait.ErrInterrupted
@@ -184,10 +176,40 @@ func (t *Task) Block(deadline int64) error {
 	}
 }
 
+func (t *Task) armTimer(left int64) {
+	if t.timer == nil {
+		t.timer = time.NewTimer(time.Duration(left))
+	} else {
+		t.timer.Reset(time.Duration(left))
+	}
+}
+
+// sleep waits until t is awakened or the deadline, for which t.timer is armed,
+// has come.
+func (t *Task) sleep(deadline int64) (expired bool) {
+	if deadline == wait.NoDeadline {
+		<-t.wake
+		return false
+	}
+	for {
+		select {
+		case <-t.wake:
+			return false
+		case <-t.timer.C:
+			// The host's timer runs by the host's clock, which ours follows.
+			left := deadline - t.k.Monotonic()
+			if left <= 0 {
+				return true
+			}
+			t.armTimer(left)
+		}
+	}
+}
+
 // BlockOn waits on q for an event until done returns true; see Block.
 func (t *Task) BlockOn(q *wait.Queue, mask wait.Events, deadline int64, done func() bool) error {
-	w := wait.Waiter{To: t}
-	q.Add(&w, mask)
+	w := t.OwnWaiter()
+	q.Add(w, mask)
 	defer w.Remove()
 	for !done() {
 		if err := t.Block(deadline); err != nil {
@@ -197,25 +219,20 @@ func (t *Task) BlockOn(q *wait.Queue, mask wait.Events, deadline int64, done fun
 	return nil
 }
 
-// chargeSys and chargeUser account the time since the last change of mode.
-func (t *Task) chargeSys() {
-	now := time.Now()
-	t.sys.Add(int64(now.Sub(t.lastChange)))
-	t.lastChange = now
+// OwnWaiter returns a Waiter of t's that is on no queue, for a system call that
+// takes it off before it returns. Owner only.
+func (t *Task) OwnWaiter() *wait.Waiter {
+	if t.waiter.Queued() {
+		return &wait.Waiter{To: t}
+	}
+	t.waiter = wait.Waiter{To: t}
+	return &t.waiter
 }
-
-func (t *Task) chargeUser() {
-	now := time.Now()
-	t.user.Add(int64(now.Sub(t.lastChange)))
-	t.lastChange = now
-}
-
-// skipTime forgets the time since the last change of mode: the task slept.
-func (t *Task) skipTime() { t.lastChange = time.Now() }
 
 // Usage returns what the task has used.
 func (t *Task) Usage() Rusage {
-	u := Rusage{User: t.user.Load(), Sys: t.sys.Load(), VolSwitch: t.switches.Load(), MinFlt: t.faults.Load()}
+	user, sys := t.cpuTimes()
+	u := Rusage{User: user, Sys: sys, VolSwitch: t.switches.Load(), MinFlt: t.faults.Load()}
 	if m := t.mmp.Load(); m != nil {
 		u.MaxRSS = m.Usage().MaxRSS
 	}
@@ -293,23 +310,29 @@ func (t *Task) ThreadGroupID() int32 { return t.k.rootPIDNS.IDOfThreadGroup(t.tg
 
 // PPID returns the parent's process ID in t's PID namespace, 0 if it is outside.
 func (t *Task) PPID() int32 {
-	t.k.tree.RLock()
-	defer t.k.tree.RUnlock()
-	return t.ppid()
-}
-
-// ppid is PPID with Kernel.tree held.
-func (t *Task) ppid() int32 {
-	if t.tg.parent == nil {
+	p := t.tg.Parent()
+	if p == nil {
 		return 0
 	}
-	return t.tg.parent.leader.idIn(t.ids[0].ns)
+	return p.Leader().idIn(t.ids[0].ns)
+}
+
+// TaskWithID returns the task called id in t's PID namespace, or nil. For t
+// itself and its process it takes no lock.
+func (t *Task) TaskWithID(id int32) *Task {
+	switch id {
+	case t.TID():
+		return t
+	case t.TGID():
+		return t.tg.Leader()
+	}
+	return t.PIDNS().TaskWithID(id)
 }
 
 func (t *Task) idIn(ns *PIDNamespace) int32 { return t.ids.in(ns) }
 
 // isLeader reports whether t leads its thread group.
-func (t *Task) isLeader() bool { return t.tg.leader == t }
+func (t *Task) isLeader() bool { return t.tg.Leader() == t }
 
 // Now returns CLOCK_REALTIME in nanoseconds.
 func (t *Task) Now() int64 { return t.k.Realtime() }

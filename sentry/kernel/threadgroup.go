@@ -16,10 +16,15 @@ type ThreadGroup struct {
 	limits *limits.Set
 	pid    *PID // set with the leader's IDs, for good
 
+	// Changed with Kernel.tree held, read without it.
+	leader atomic.Pointer[Task]
+	parent atomic.Pointer[ThreadGroup]
+
+	// Changed with Kernel.tree and sig held; either is enough to read.
+	tasks     []*Task // not yet exited, in order of creation
+	deadUsage Rusage  // of tasks that have exited
+
 	// Guarded by Kernel.tree.
-	leader     *Task
-	tasks      []*Task // not yet exited, in order of creation
-	parent     *ThreadGroup
 	parentTask *Task // who cloned us, for PR_SET_PDEATHSIG
 	children   []*ThreadGroup
 	group      *ProcessGroup
@@ -28,8 +33,7 @@ type ThreadGroup struct {
 	subreaper  bool // PR_SET_CHILD_SUBREAPER
 	hasExecd   bool // setpgid(2) by the parent is forbidden then
 	childUsage Rusage
-	deadUsage  Rusage // of tasks that have exited
-	reaper     bool   // init of a PID namespace
+	reaper     bool // init of a PID namespace
 
 	// children changes, exits, stops: wait4(2) waits here.
 	childQueue wait.Queue
@@ -138,25 +142,17 @@ func (tg *ThreadGroup) Limits() *limits.Set { return tg.limits }
 func (tg *ThreadGroup) Container() string { return tg.container }
 
 // Leader returns the thread group leader, which may have exited already.
-func (tg *ThreadGroup) Leader() *Task {
-	tg.k.tree.RLock()
-	defer tg.k.tree.RUnlock()
-	return tg.leader
-}
+func (tg *ThreadGroup) Leader() *Task { return tg.leader.Load() }
 
 // Tasks returns the tasks that have not exited.
 func (tg *ThreadGroup) Tasks() []*Task {
-	tg.k.tree.RLock()
-	defer tg.k.tree.RUnlock()
+	tg.sig.Lock()
+	defer tg.sig.Unlock()
 	return append([]*Task(nil), tg.tasks...)
 }
 
 // Parent returns the parent process, nil for the first ones.
-func (tg *ThreadGroup) Parent() *ThreadGroup {
-	tg.k.tree.RLock()
-	defer tg.k.tree.RUnlock()
-	return tg.parent
-}
+func (tg *ThreadGroup) Parent() *ThreadGroup { return tg.parent.Load() }
 
 // Zombie reports whether all tasks have exited.
 func (tg *ThreadGroup) Zombie() bool {
@@ -199,11 +195,12 @@ func (tg *ThreadGroup) SetOOMScoreAdj(n int32) { tg.oomScoreAdj.Store(n) }
 
 // Usage returns what the process has used, its dead threads included.
 func (tg *ThreadGroup) Usage() Rusage {
-	tg.k.tree.RLock()
-	defer tg.k.tree.RUnlock()
+	tg.sig.Lock()
+	defer tg.sig.Unlock()
 	return tg.usage()
 }
 
+// usage is Usage with Kernel.tree or tg.sig held.
 func (tg *ThreadGroup) usage() Rusage {
 	u := tg.deadUsage
 	for _, t := range tg.tasks {

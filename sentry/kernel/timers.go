@@ -98,8 +98,6 @@ func (tg *ThreadGroup) timerFired(p *PosixTimer, n uint64) {
 	if p.notify == SigevNone {
 		return
 	}
-	tg.k.tree.RLock()
-	defer tg.k.tree.RUnlock()
 	tg.sig.Lock()
 	defer tg.sig.Unlock()
 	if tg.timers[p.id] != p {
@@ -123,8 +121,8 @@ func (p *PosixTimer) pendingIn(tg *ThreadGroup) *SignalInfo {
 	if p.target != nil {
 		q = p.target.pending.queue
 	}
-	for _, i := range q {
-		if i.Code == SITimer && i.Signo == p.sig && i.PID() == p.id {
+	for n := range q {
+		if i := &q[n]; i.Code == SITimer && i.Signo == p.sig && i.PID() == p.id {
 			return i
 		}
 	}

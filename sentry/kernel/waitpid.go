@@ -34,8 +34,8 @@ type WaitResult struct {
 // WaitChild waits for a child (wait4(2)). A nil result without error means that
 // there is none yet (WNOHANG); ECHILD that there is none to wait for.
 func (t *Task) WaitChild(spec *WaitSpec) (*WaitResult, error) {
-	w := wait.Waiter{To: t}
-	t.tg.childQueue.Add(&w, wait.Internal)
+	w := t.OwnWaiter()
+	t.tg.childQueue.Add(w, wait.Internal)
 	defer w.Remove()
 	for {
 		r, some := t.lookForChild(spec)
@@ -74,7 +74,7 @@ func (t *Task) lookForChild(spec *WaitSpec) (r *WaitResult, some bool) {
 
 func (t *Task) waitsFor(spec *WaitSpec, c *ThreadGroup) bool {
 	if spec.Exact != nil && spec.Exact != c || spec.Group != nil && spec.Group != c.group ||
-		spec.PID != 0 && spec.PID != c.leader.idIn(t.ids[0].ns) ||
+		spec.PID != 0 && spec.PID != c.Leader().idIn(t.ids[0].ns) ||
 		spec.OwnThreadOnly && c.parentTask != t {
 		return false
 	}
@@ -84,7 +84,7 @@ func (t *Task) waitsFor(spec *WaitSpec, c *ThreadGroup) bool {
 
 // collect returns what is new of c. Kernel.tree is held.
 func (t *Task) collect(spec *WaitSpec, c *ThreadGroup) *WaitResult {
-	r := &WaitResult{PID: c.leader.idIn(t.ids[0].ns), UID: c.leader.Creds().RUID}
+	r := &WaitResult{PID: c.Leader().idIn(t.ids[0].ns), UID: c.Leader().Creds().RUID}
 	if c.zombie {
 		if !spec.Exited {
 			return nil

@@ -12,6 +12,9 @@ import (
 // before it.
 func Cycles() uint64
 
+// unordered is Cycles without the wait.
+func unordered() uint64
+
 // Source is where clocks read the time: Params where the time stamp counter is
 // good, the host's clocks where it is not.
 //
@@ -19,6 +22,8 @@ func Cycles() uint64
 type Source struct {
 	p   *Params
 	tsc bool
+	// tick is the first value of rate, by which ticks are counted.
+	tick float64
 
 	mu     sync.Mutex
 	rate   float64 // nanoseconds a cycle
@@ -98,6 +103,7 @@ func NewSource(p *Params, tsc bool) *Source {
 	now := measure()
 	s.anchor, s.span, s.offset = early, firstSpan, now.real-now.mono
 	s.rate = float64(now.mono-early.mono) / float64(now.tsc-early.tsc)
+	s.tick = s.rate
 	s.start(now)
 	return s
 }
@@ -174,4 +180,22 @@ func (s *Source) start(now sample) {
 	limit := uint64(float64(s.span) / s.rate)
 	s.last = mono + int64(limit*mult>>Shift)
 	s.p.publish(now.tsc, limit, mult, mono, mono+s.offset)
+}
+
+// Ticks returns a time on a scale of its own that costs least to read: for the
+// length of time spans, see Span.
+func (s *Source) Ticks() int64 {
+	if s.tsc {
+		return int64(unordered())
+	}
+	return hostMono()
+}
+
+// Span returns a number of ticks in nanoseconds. The same number is always the
+// same time, to 20 ppm of the clock's.
+func (s *Source) Span(ticks int64) int64 {
+	if s.tsc {
+		return int64(float64(ticks) * s.tick)
+	}
+	return ticks
 }

@@ -1,6 +1,8 @@
 package vfs
 
 import (
+	"sync"
+
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/auth"
 )
@@ -386,10 +388,16 @@ func CheckFileSize(c Caller, size int64, in Inode) error {
 	return nil
 }
 
+// statBuffers are pooled because what an Inode is given to fill in escapes.
+var statBuffers = sync.Pool{New: func() any { return new(unix.Statx_t) }}
+
 // Stat is statx(2) of the file at p.
 func Stat(c Caller, p Path) (unix.Statx_t, error) {
-	var st unix.Statx_t
-	err := p.Inode().Stat(c, &st)
+	buf := statBuffers.Get().(*unix.Statx_t)
+	defer statBuffers.Put(buf)
+	*buf = unix.Statx_t{}
+	err := p.Inode().Stat(c, buf)
+	st := *buf
 	if p.mount != nil {
 		st.Attributes_mask |= unix.STATX_ATTR_MOUNT_ROOT
 		if p.dentry == p.mount.root {

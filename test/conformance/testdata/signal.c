@@ -1,5 +1,6 @@
 // Signals: actions, masks, queues, stacks, restarts, waits.
 #include "case.h"
+#include <sys/resource.h>
 #include <pthread.h>
 #include <sys/time.h>
 #include <sys/ucontext.h>
@@ -92,3 +93,4 @@ CASE(itimer_real_repeats) { act(SIGALRM, on, SA_RESTART); struct itimerval v = {
 CASE(alarm_returns_left) { alarm(100); CHECK(alarm(0) >= 99); unsigned l = alarm(50); CHECK(l == 0); CHECK(alarm(0) >= 49); }
 CASE(itimer_bad) { struct itimerval v = {{0}, {0, 2000000}}; FAILS(setitimer(ITIMER_REAL, &v, 0), EINVAL); FAILS(getitimer(7, &v), EINVAL); }
 CASE(stop_by_tstp_default) { pid_t p = fork(); if (!p) { setpgid(0, 0); for (;;) pause(); } setpgid(p, p); int st; kill(p, SIGTSTP); CHECK(waitpid(p, &st, WUNTRACED) == p && WIFSTOPPED(st) && WSTOPSIG(st) == SIGTSTP); kill(p, SIGKILL); waitpid(p, 0, 0); }
+CASE(queue_is_limited) { struct rlimit l = {10, 10}; CHECK(setrlimit(RLIMIT_SIGPENDING, &l) == 0); sigset_t s; sigemptyset(&s); sigaddset(&s, SIGRTMIN); sigprocmask(SIG_BLOCK, &s, 0); union sigval v = {0}; int n = 0; while (n < 50 && sigqueue(getpid(), SIGRTMIN, v) == 0) n++; CHECK(n <= 10 && errno == EAGAIN); CHECK(kill(getpid(), SIGRTMIN) == 0); n = 0; while (n < 50 && syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGRTMIN) == 0) n++; CHECK(n <= 10 && errno == EAGAIN); }
