@@ -24,14 +24,14 @@ func microJobs() []*job {
 	}
 	var jobs []*job
 	for _, g := range groups {
-		jobs = append(jobs, &job{rows: g, quick: true, apart: true, limit: 15 * time.Second, args: micro(15, 9)})
+		jobs = append(jobs, &job{rows: g, quick: true, apart: true, limit: 15 * time.Second, args: micro(15, 7)})
 	}
 	busy := []string{"fstat", "lseek", "read1", "pread_tmpfs", "pwrite_tmpfs", "pread_root", "pwrite_root", "stat", "openclose"}
 	for i := range busy {
 		busy[i] = "busy/" + busy[i]
 	}
 	// Chunks of many time slices, so that the share of the cores is in them.
-	jobs = append(jobs, &job{rows: busy, quick: true, apart: true, busy: true, limit: 25 * time.Second, args: micro(30, 7), rename: bare(busy)})
+	jobs = append(jobs, &job{rows: busy, quick: true, apart: true, busy: true, limit: 25 * time.Second, args: micro(25, 7), rename: bare(busy)})
 	return jobs
 }
 

@@ -146,7 +146,7 @@ const method = `
 ## How it is measured
 
 - Times of operations are taken inside, by the program that does them; the start of the sandbox is no part of them. A sample of a small operation
-  is the median of nine chunks of 15 ms, with the cores busy of seven of 30 ms.
+  is the median of seven chunks of 15 ms, with the cores busy of 25 ms.
 - *Native* is the same program in the same root, in namespaces of its own as a container has them.
 - *Cores busy*: a busy loop of ordinary priority outside the sandbox is pinned to each core.
 - The Debian root is the lower layer of an overlay mount made afresh for each run, as docker does; *first* is the first
