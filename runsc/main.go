@@ -18,7 +18,7 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Main(&cli.Deps{Scrape: scrape, NewSandbox: boot.NewSandbox, Syscalls: table}))
+	os.Exit(cli.Main(&cli.Deps{Scrape: scrape, ReleaseNet: netstack.Release, NewSandbox: boot.NewSandbox, Syscalls: table}))
 }
 
 // table is the table of system calls as the command line prints it.

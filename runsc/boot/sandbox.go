@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -11,7 +10,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"ringfort/netstack"
 	"ringfort/platform"
 	"ringfort/platform/ptrace"
 	"ringfort/platform/systrap"
@@ -113,31 +111,6 @@ func newLoader() *loader.Loader {
 		l.MinSigStack = v
 	}
 	return l
-}
-
-// network returns the sandbox's network namespace, made from the first
-// container's configuration.
-func (s *sandbox) network(a *control.CreateArgs) (*netns.Namespace, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.net != nil {
-		return s.net, nil
-	}
-	if len(a.Net) == 0 {
-		n, err := netns.New(s.k.RootUserNS())
-		s.net = n
-		return n, err
-	}
-	var cfg netstack.Config
-	if err := json.Unmarshal(a.Net, &cfg); err != nil {
-		return nil, fmt.Errorf("network configuration: %w", err)
-	}
-	stack, err := netstack.New(&cfg, a.NetFiles)
-	if err != nil {
-		return nil, fmt.Errorf("network: %w", err)
-	}
-	s.net = netns.FromStack(stack, s.k.RootUserNS())
-	return s.net, nil
 }
 
 // find returns a container by ID.

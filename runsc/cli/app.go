@@ -24,6 +24,8 @@ type Deps struct {
 	NewSandbox boot.NewSandboxFunc
 	// Scrape reads a network namespace.
 	Scrape container.ScrapeFunc
+	// ReleaseNet gives the links of one back.
+	ReleaseNet func(nsPath string) error
 	// Syscalls returns the table of system calls by number.
 	Syscalls func() []Syscall
 }
@@ -213,7 +215,7 @@ func (a *app) complete() error {
 			return fmt.Errorf("--%s: unknown %s %q (%s)", c.option, c.option, c.value, strings.Join(c.known, ", "))
 		}
 	}
-	o.Version, o.Scrape, o.Warn = Version, a.deps.Scrape, logrus.Warnf
+	o.Version, o.Scrape, o.ReleaseNet, o.Warn = Version, a.deps.Scrape, a.deps.ReleaseNet, logrus.Warnf
 	return nil
 }
 

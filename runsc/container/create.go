@@ -1,7 +1,6 @@
 package container
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -441,14 +440,8 @@ func (b *birth) hand() error {
 		p.Env = append(p.Env[:len(p.Env):len(p.Env)], env...)
 		s.Process, a.Spec = &p, &s
 	}
-	if b.opts.Network != "none" && b.opts.Scrape != nil {
-		config, files, err := b.opts.Scrape(b.netPath())
-		if err != nil {
-			return fmt.Errorf("network: %w", err)
-		}
-		a.Net, a.NetFiles = json.RawMessage(config), files
-		b.files = append(b.files, files...)
-		b.LateNetwork = b.network.fresh && len(files) == 0
+	if err := b.scrapeNetwork(); err != nil {
+		return err
 	}
 	if err := b.client.Create(a); err != nil {
 		return b.explain(err, b.sentry)
@@ -522,6 +515,7 @@ func (b *birth) abort() {
 	b.sentry.stop()
 	b.done()
 	b.gofer.stop()
+	b.releaseNetwork()
 	if b.entered != nil {
 		<-b.entered
 		b.removeCgroup()

@@ -149,22 +149,6 @@ func (c *Container) Start() error {
 	return nil
 }
 
-// lateNetwork gives the Sentry the links that an engine has moved into its namespace after the creation.
-func (c *Container) lateNetwork() error {
-	if !c.LateNetwork || c.opts.Scrape == nil {
-		return nil
-	}
-	config, files, err := c.opts.Scrape(fmt.Sprintf("/proc/%d/ns/net", c.Sentry.PID))
-	if err != nil {
-		return fmt.Errorf("network: %w", err)
-	}
-	defer closeFiles(files)
-	if len(files) == 0 {
-		return nil
-	}
-	return c.with(func(cl *control.Client) error { return cl.SetNetwork(c.ID, config, files) })
-}
-
 // Wait returns the wait status of the container's init, or of another process of it, when it has ended.
 func (c *Container) Wait(pid int32) (control.WaitStatus, error) {
 	var ws control.WaitStatus
@@ -242,6 +226,7 @@ func (c *Container) Delete(force bool) error {
 	if err := errors.Join(c.Sentry.end(2*time.Second), c.Gofer.end(2*time.Second)); err != nil {
 		return err
 	}
+	c.releaseNetwork()
 	if c.Cgroup {
 		c.removeCgroup()
 	}
@@ -261,7 +246,8 @@ func (c *Container) deleteDamaged() error {
 		if err := errors.Join(st.Sentry.end(2*time.Second), st.Gofer.end(2*time.Second)); err != nil {
 			return err
 		}
-		c.SystemdCgroup = st.SystemdCgroup
+		c.SystemdCgroup, c.NetPath, c.NetInode = st.SystemdCgroup, st.NetPath, st.NetInode
+		c.releaseNetwork()
 	}
 	// The cgroup's path stands in both files; without either it is the default one.
 	s := specs.Spec{Linux: &specs.Linux{CgroupsPath: st.CgroupsPath}}

@@ -20,6 +20,8 @@ type Options struct {
 	Version string
 	// Network scraping is the network room's; nil: no links are taken over.
 	Scrape ScrapeFunc
+	// ReleaseNet gives the links of a network namespace, taken over by Scrape, back to the host kernel.
+	ReleaseNet func(nsPath string) error
 	// Warn reports what could not be done and is not worth a failure.
 	Warn func(format string, args ...any)
 }

@@ -47,8 +47,11 @@ type State struct {
 	SystemdCgroup bool   `json:"systemdCgroup"`
 	CgroupsPath   string `json:"cgroupsPath"`
 	LogFile       string `json:"logFile"`
-	// LateNetwork says that the network namespace is ours and had no links yet when the container was created.
+	// LateNetwork says that the network namespace had no links yet when the container was created.
 	LateNetwork bool `json:"lateNetwork"`
+	// NetPath and NetInode are the network namespace that was joined and whose links the Sentry has.
+	NetPath  string `json:"netPath,omitempty"`
+	NetInode uint64 `json:"netInode,omitempty"`
 }
 
 // A Container is an open container directory.

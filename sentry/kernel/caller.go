@@ -7,6 +7,7 @@ import (
 
 	"ringfort/sentry/auth"
 	"ringfort/sentry/limits"
+	"ringfort/sentry/socket/netns"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 	"ringfort/sentry/wait"
@@ -21,6 +22,7 @@ type Caller struct {
 	mounts *vfs.MountNamespace
 	limits *limits.Set
 	wake   chan struct{}
+	net    *netns.Namespace
 }
 
 // NewCaller returns a Caller with the given root and mount namespace, which may
@@ -28,6 +30,15 @@ type Caller struct {
 func (k *Kernel) NewCaller(fs *vfs.FSContext, mounts *vfs.MountNamespace) *Caller {
 	return &Caller{k: k, creds: auth.NewRoot(k.rootUserNS), fs: fs, mounts: mounts, limits: limits.New(), wake: make(chan struct{}, 1)}
 }
+
+// InNetNS makes c act in a network namespace, and returns c.
+func (c *Caller) InNetNS(n *netns.Namespace) *Caller {
+	c.net = n
+	return c
+}
+
+// NetNS returns the network namespace c acts in, nil if none was said.
+func (c *Caller) NetNS() *netns.Namespace { return c.net }
 
 // Notify implements wait.Notifiee.
 func (c *Caller) Notify(*wait.Waiter, wait.Events) {

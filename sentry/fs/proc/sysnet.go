@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/fs/fsutil"
+	"ringfort/sentry/kernel"
 	"ringfort/sentry/socket/netns"
 	"ringfort/sentry/vfs"
 )
@@ -82,8 +83,11 @@ func (p *procFS) netKnobs() map[string]*fsutil.Text {
 	}
 }
 
-// netOf returns the caller's network namespace. The kernel itself, which has none, acts on that of process 1.
+// netOf returns the caller's network namespace. The kernel itself, if it names none, acts on that of process 1.
 func (p *procFS) netOf(c vfs.Caller) (*netns.Namespace, error) {
+	if k, ok := c.(*kernel.Caller); ok && k.NetNS() != nil {
+		return k.NetNS(), nil
+	}
 	t := taskOf(c)
 	if t == nil {
 		t = p.ns.TaskWithID(1)

@@ -57,6 +57,14 @@ func FromStack(s *netstack.Stack, userNS *auth.UserNamespace) *Namespace {
 	return ns
 }
 
+// ReplaceStack gives the namespace another stack, before anything uses it, and
+// ends the old one.
+func (ns *Namespace) ReplaceStack(s *netstack.Stack) {
+	old := ns.Stack
+	ns.Stack = s
+	go old.Close()
+}
+
 // UnprivilegedPort is the first port that may be bound without
 // CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).
 func (ns *Namespace) UnprivilegedPort() uint16 { return uint16(ns.unprivileged.Load()) }
