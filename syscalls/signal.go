@@ -180,7 +180,7 @@ func sendChecked(t, o *task, info *kernel.SignalInfo, group bool) error {
 	if !o.MaySignal(t, info.Signo) {
 		return unix.EPERM
 	}
-	return o.SendSignalInfo(info, group)
+	return o.SendSignalInfo(t, info, group)
 }
 
 // RtSigsuspend is rt_sigsuspend(2).

@@ -208,7 +208,8 @@ func (s *sandbox) Signal(id string, pid, sig int32, mode control.SignalMode) err
 	if err != nil {
 		return err
 	}
-	info := &kernel.SignalInfo{Signo: sig, Code: kernel.SIKernel}
+	// As Linux shows a signal from outside the PID namespace: from process 0.
+	info := &kernel.SignalInfo{Signo: sig, Code: kernel.SIUser}
 	switch mode {
 	case control.SignalAll:
 		s.k.KillAll(id, sig)

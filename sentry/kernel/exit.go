@@ -115,7 +115,7 @@ func (tg *ThreadGroup) parentDied(parent *Task, groupLives bool) {
 			info := &SignalInfo{Signo: t.pdeathSig, Code: SIUser}
 			info.SetSender(parent.idIn(t.ids[0].ns), t.UserNS().UID(parent.Creds().RUID))
 			tg.sig.Lock()
-			tg.sendLocked(info, t)
+			tg.sendLocked(info, t, true)
 			tg.sig.Unlock()
 		}
 	}
@@ -331,7 +331,7 @@ func (k *Kernel) Reap(tg *ThreadGroup) {
 func (k *Kernel) KillAll(container string, sig int32) {
 	for _, tg := range k.rootPIDNS.ThreadGroups() {
 		if container == "" || tg.container == container {
-			tg.SendSignal(&SignalInfo{Signo: sig, Code: SIKernel})
+			tg.SendSignal(&SignalInfo{Signo: sig, Code: SIUser})
 		}
 	}
 }

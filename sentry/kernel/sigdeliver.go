@@ -57,9 +57,9 @@ func (t *Task) actByDefault(info *SignalInfo) {
 	tg, sig := t.tg, info.Signo
 	switch {
 	case ignoredSignals.Has(sig):
+	case tg.immune() && !unblockable.Has(sig):
 	case stopSignals.Has(sig):
 		t.stopFor(sig)
-	case tg.reaper && info.Code <= 0 && sig != int32(unix.SIGKILL) && tg.protectsInit(info):
 	default:
 		core := coreSignals.Has(sig) && tg.limits.Get(unix.RLIMIT_CORE).Cur > 0
 		tg.killLocked(ExitStatus{Signal: sig, Core: core})

@@ -7,11 +7,12 @@ import (
 	"ringfort/sentry/wait"
 )
 
-// send sends info to the process. The target thread is one that does not block it.
-func (tg *ThreadGroup) send(info *SignalInfo) bool {
+// send sends info to the process, from the kernel or from outside its PID
+// namespace. The target thread is one that does not block it.
+func (tg *ThreadGroup) send(info *SignalInfo) {
 	tg.sig.Lock()
 	defer tg.sig.Unlock()
-	return tg.sendLocked(info, nil)
+	tg.sendLocked(info, nil, true)
 }
 
 // SendSignal sends info to the process, whatever the sender's rights. 0 does nothing.
@@ -22,14 +23,15 @@ func (tg *ThreadGroup) SendSignal(info *SignalInfo) {
 }
 
 // sendLocked sends a copy of info to to, or to the group if to is nil. tg.sig is
-// held. It returns false if the queue is full (RLIMIT_SIGPENDING).
-func (tg *ThreadGroup) sendLocked(info *SignalInfo, to *Task) bool {
+// held. forced says that the sender is the kernel or outside the PID namespace
+// of tg. It returns false if the queue is full (RLIMIT_SIGPENDING).
+func (tg *ThreadGroup) sendLocked(info *SignalInfo, to *Task, forced bool) bool {
 	if len(tg.tasks) == 0 || to != nil && to.exited {
 		return true
 	}
 	sig := info.Signo
 	tg.prepare(sig)
-	if tg.discards(info, to) {
+	if tg.discards(sig, to, forced) {
 		return true
 	}
 	queue := &tg.pending
@@ -88,11 +90,9 @@ func (tg *ThreadGroup) discardAll(s SignalSet) {
 
 // discards reports whether a signal is dropped at once: ignored, not blocked,
 // and nobody traces or waits for it.
-func (tg *ThreadGroup) discards(info *SignalInfo, to *Task) bool {
-	sig := info.Signo
-	if sig == int32(unix.SIGKILL) || sig == int32(unix.SIGSTOP) {
-		// The init of a PID namespace is immune to its own namespace.
-		return tg.reaper && info.Code <= 0 && tg.protectsInit(info)
+func (tg *ThreadGroup) discards(sig int32, to *Task, forced bool) bool {
+	if unblockable.Has(sig) {
+		return tg.immune() && !forced
 	}
 	t := to
 	if t == nil {
@@ -102,17 +102,13 @@ func (tg *ThreadGroup) discards(info *SignalInfo, to *Task) bool {
 		return false
 	}
 	a := tg.actions.get(sig)
-	if a.Handler == SigDfl && tg.reaper && info.Code <= 0 && tg.protectsInit(info) {
-		return true
-	}
-	return a.Handler == SigIgn || a.Handler == SigDfl && ignoredSignals.Has(sig)
+	return a.Handler == SigIgn || a.Handler == SigDfl && (ignoredSignals.Has(sig) || tg.immune())
 }
 
-// protectsInit reports whether a signal without a handler is dropped because
-// tg is the init of a PID namespace and the sender is inside it.
-func (tg *ThreadGroup) protectsInit(info *SignalInfo) bool {
-	return info.PID() != 0
-}
+// immune reports whether tg, as the init of a PID namespace, ignores signals it
+// has no handler for: all but SIGKILL and SIGSTOP, and those only if they come
+// from the namespace itself (pid_namespaces(7)). tg.sig is held.
+func (tg *ThreadGroup) immune() bool { return tg.reaper && !tg.mortal }
 
 // kill starts the death of the process with a status; the first one counts.
 func (tg *ThreadGroup) kill(s ExitStatus) {
@@ -134,32 +130,28 @@ func (tg *ThreadGroup) killLocked(s ExitStatus) {
 
 // SendSignal implements vfs.Caller: a signal of the kernel to t itself.
 func (t *Task) SendSignal(sig int32) {
-	t.sendTo(KernelSignal(unix.Signal(sig)))
-}
-
-// sendTo sends info to this thread.
-func (t *Task) sendTo(info *SignalInfo) bool {
 	t.tg.sig.Lock()
 	defer t.tg.sig.Unlock()
-	return t.tg.sendLocked(info, t)
+	t.tg.sendLocked(KernelSignal(unix.Signal(sig)), t, true)
 }
 
-// SendSignalInfo sends info to the process of t (group) or to t alone. EINVAL;
-// EAGAIN if the queue is full and the signal is more than a number (sigqueue(3)).
-func (t *Task) SendSignalInfo(info *SignalInfo, group bool) error {
+// SendSignalInfo sends info for a task to the process of t (group) or to t alone.
+// EINVAL; EAGAIN if the queue is full and the signal is more than a number
+// (sigqueue(3)).
+func (t *Task) SendSignalInfo(from *Task, info *SignalInfo, group bool) error {
 	if info.Signo == 0 {
 		return nil
 	}
 	if info.Signo < 0 || info.Signo > SignalMax {
 		return unix.EINVAL
 	}
-	queued := false
+	to := t
 	if group {
-		queued = t.tg.send(info)
-	} else {
-		queued = t.sendTo(info)
+		to = nil
 	}
-	if !queued && info.Code != SIUser {
+	t.tg.sig.Lock()
+	defer t.tg.sig.Unlock()
+	if !t.tg.sendLocked(info, to, from.idIn(t.PIDNS()) == 0) && info.Code != SIUser {
 		return unix.EAGAIN
 	}
 	return nil
@@ -177,6 +169,9 @@ func (t *Task) force(info *SignalInfo) {
 	if blocked := t.mask.Has(sig); blocked || a.Handler == SigIgn {
 		a.Handler = SigDfl
 		t.mask &^= 1 << (sig - 1)
+	}
+	if a.Handler == SigDfl {
+		tg.mortal = true
 	}
 	tg.actions.mu.Unlock()
 	t.pending.add(info)

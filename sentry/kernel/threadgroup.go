@@ -46,6 +46,7 @@ type ThreadGroup struct {
 	// Guarded by sig.
 	actions      *actions
 	pending      pending
+	mortal       bool // a fault takes the immunity of an init away
 	groupExit    bool // exit_group or a fatal signal is under way
 	status       ExitStatus
 	stopping     bool // job control stop under way or done

@@ -112,7 +112,7 @@ func (tg *ThreadGroup) timerFired(p *PosixTimer, n uint64) {
 	p.overrun = int64(n) - 1
 	info := &SignalInfo{Signo: p.sig, Code: SITimer}
 	info.SetTimer(p.id, int32(min(p.overrun, 1<<31-1)), p.value)
-	tg.sendLocked(info, p.target)
+	tg.sendLocked(info, p.target, false)
 }
 
 // pendingIn returns the timer's last signal if it is still pending.

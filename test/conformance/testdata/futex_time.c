@@ -8,7 +8,8 @@ static long fx(int *p, int op, int v, void *t, int *p2, int v3) { return syscall
 static int word, word2; static volatile int woken;
 static int64_t ms(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000 + t.tv_nsec / 1000000; }
 static void *waiter(void *a) { while (fx(&word, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0) == -1 && errno == EINTR); __sync_fetch_and_add(&woken, 1); return 0; }
-static void spawn(pthread_t *t, int n) { for (int i = 0; i < n; i++) pthread_create(&t[i], 0, waiter, 0); msleep(40); }
+static void spawn(pthread_t *t, int n) { for (int i = 0; i < n; i++) pthread_create(&t[i], 0, waiter, 0); msleep(150); }
+static int woken_is(int n) { for (int i = 0; i < 300 && woken != n; i++) msleep(10); return woken == n; }
 
 CASE(futex_wait_wrong_value) { FAILS(fx(&word, FUTEX_WAIT, 1, 0, 0, 0), EAGAIN); }
 CASE(futex_wait_times_out) { struct timespec t = {0, 20000000}; int64_t a = ms(); FAILS(fx(&word, FUTEX_WAIT, 0, &t, 0, 0), ETIMEDOUT); CHECK(ms() - a >= 19); }
@@ -17,8 +18,8 @@ CASE(futex_efault) { FAILS(fx((int *)4, FUTEX_WAIT, 0, 0, 0, 0), EFAULT); }
 CASE(futex_bad_op) { FAILS(fx(&word, 99, 0, 0, 0, 0), ENOSYS); }
 CASE(futex_bad_timeout) { struct timespec t = {0, -1}; FAILS(fx(&word, FUTEX_WAIT, 0, &t, 0, 0), EINVAL); }
 CASE(futex_wake_none) { CHECK(fx(&word, FUTEX_WAKE, 1, 0, 0, 0) == 0); }
-CASE(futex_wake_counts) { pthread_t t[4]; spawn(t, 4); CHECK(fx(&word, FUTEX_WAKE_PRIVATE, 3, 0, 0, 0) == 3); msleep(30); CHECK(woken == 3); CHECK(fx(&word, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0) == 1); for (int i = 0; i < 4; i++) pthread_join(t[i], 0); }
-CASE(futex_requeue) { pthread_t t[3]; spawn(t, 3); CHECK(fx(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &word2, 0) == 3); msleep(20); CHECK(woken == 1); CHECK(fx(&word2, FUTEX_WAKE_PRIVATE, 9, 0, 0, 0) == 2); for (int i = 0; i < 3; i++) pthread_join(t[i], 0); }
+CASE(futex_wake_counts) { pthread_t t[4]; spawn(t, 4); CHECK(fx(&word, FUTEX_WAKE_PRIVATE, 3, 0, 0, 0) == 3); CHECK(woken_is(3)); CHECK(fx(&word, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0) == 1); for (int i = 0; i < 4; i++) pthread_join(t[i], 0); }
+CASE(futex_requeue) { pthread_t t[3]; spawn(t, 3); CHECK(fx(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &word2, 0) == 3); CHECK(woken_is(1)); CHECK(fx(&word2, FUTEX_WAKE_PRIVATE, 9, 0, 0, 0) == 2); for (int i = 0; i < 3; i++) pthread_join(t[i], 0); }
 CASE(futex_cmp_requeue_differs) { FAILS(fx(&word, FUTEX_CMP_REQUEUE, 1, (void *)1, &word2, 5), EAGAIN); }
 CASE(futex_wake_op) { word2 = 5; CHECK(fx(&word, FUTEX_WAKE_OP, 1, (void *)1, &word2, FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 5)) == 0); CHECK(word2 == 8); }
 CASE(futex_bitset_zero) { FAILS(fx(&word, FUTEX_WAIT_BITSET, 0, 0, 0, 0), EINVAL); FAILS(fx(&word, FUTEX_WAKE_BITSET, 1, 0, 0, 0), EINVAL); }
