@@ -429,6 +429,7 @@ func (b *birth) hand() error {
 	a := &b.args
 	a.ID, a.Spec, a.Overlay = b.ID, b.Spec, b.opts.Overlay
 	a.MemoryLimit, a.CPUQuota = limits(b.Spec)
+	a.MaxTasks = b.maxTasks()
 	if !b.Spec.Process.Terminal {
 		a.Stdio = [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 	}

@@ -107,6 +107,8 @@ type CreateArgs struct {
 	MemoryLimit int64 `json:"memoryLimit,omitempty"`
 	// CPUQuota is in CPUs (1.5: one and a half), 0 for no limit.
 	CPUQuota float64 `json:"cpuQuota,omitempty"`
+	// MaxTasks is how many tasks the host has threads for, 0 if nothing bounds them.
+	MaxTasks int32 `json:"maxTasks,omitempty"`
 
 	// Stdio are the standard descriptors, unless Spec.Process.Terminal.
 	Stdio [3]*os.File `json:"-"`

@@ -190,6 +190,13 @@ func (k *Kernel) CPUs() int { return k.cpus }
 // MaxTasks returns the bound on the number of tasks.
 func (k *Kernel) MaxTasks() int32 { return k.maxTask }
 
+// LimitTasks lowers the bound to n, unless n is 0. Only before a task runs.
+func (k *Kernel) LimitTasks(n int32) {
+	if n > 0 {
+		k.maxTask = min(k.maxTask, n)
+	}
+}
+
 // LiveTasks returns the number of tasks.
 func (k *Kernel) LiveTasks() int { return int(k.live.Load()) }
 
