@@ -16,7 +16,7 @@ type Platform interface {
 	UserAddresses() (min, max uintptr)
 }
 
-// Context is the execution state of one application thread. Switch and
+// Context is the execution state of one application thread. Switch, Sleep and
 // Release are called by its owner only, Interrupt by anyone.
 type Context interface {
 	// Switch runs the application in as, from the state in r and fp, until the
@@ -29,6 +29,9 @@ type Context interface {
 	// SaveFP brings fp up to date with the thread's extended state. The owner
 	// calls it between two Switches.
 	SaveFP(fp *arch.FPState) error
+	// Sleep says that the next Switch will not come soon: the task waits for
+	// something.
+	Sleep()
 	// Interrupt makes a running Switch return EventInterrupt soon, or the next
 	// one if none is running.
 	Interrupt()

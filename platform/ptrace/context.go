@@ -233,6 +233,9 @@ func (c *context) Interrupt() {
 	}
 }
 
+// Sleep implements platform.Context.
+func (c *context) Sleep() {}
+
 // Release implements platform.Context.
 func (c *context) Release() {
 	c.leave()

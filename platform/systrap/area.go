@@ -1,7 +1,6 @@
 package systrap
 
 import (
-	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +25,7 @@ func (a area) bytes() []byte { return unsafe.Slice((*byte)(a.mem), areaSize) }
 // reset prepares the area for a new thread.
 func (a area) reset() {
 	clear(a.bytes())
-	*a.u32(offState) = stateSentry
+	*a.u32(offState) = stateSentryAlone
 	*a.u64(offStack) = uint64(a.addr + sigStack)
 	*a.u64(offStack + 16) = sigStackSize
 	*a.u64(offAfterFlag) = uint64(a.addr + 152)
@@ -48,23 +47,10 @@ func (a area) at(addr uint64, n uintptr) unsafe.Pointer {
 	return unsafe.Add(a.mem, off)
 }
 
-// give hands the context to the stub.
-func (a area) give() {
-	atomic.StoreUint32(a.u32(offState), stateApp)
-	if atomic.LoadUint32(a.u32(offAsleep)) != 0 {
-		futexWake(a.u32(offState))
-	}
-}
-
 // futexWake wakes whoever sleeps on a word of shared memory.
 func futexWake(word *uint32) {
 	const all = 1<<31 - 1
 	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 1, all, 0, 0, 0)
-}
-
-// futexWait sleeps while *word is v, no longer than timeout if it is not nil.
-func futexWait(word *uint32, v uint32, timeout *unix.Timespec) {
-	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 0, uintptr(v), uintptr(unsafe.Pointer(timeout)), 0, 0)
 }
 
 // frame is the part of struct ucontext that the kernel's signal frame has

@@ -38,8 +38,11 @@ type context struct {
 	fpAddr uint64 // fpFrame
 	fsBase uint64 // of the thread
 	seen   uint32 // generation of the space's patches
-	await  waiting
+	active bool   // counted by the pacer
+	spin   bool   // while waiting for the stub
 	answer answerSet
+
+	watched atomic.Bool // see expect
 }
 
 // Switch implements platform.Context.
@@ -75,8 +78,10 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	}
 	t.registers().Rip = s.enterAt(r.Rip)
 	*t.u32(offCommand) = command
-	t.give()
-	err := c.wait(t)
+	err := c.give(t)
+	if err == nil {
+		err = c.wait(t)
+	}
 	s.end()
 	c.state.Store(idle)
 	c.settleFP(command)
@@ -273,8 +278,11 @@ func (c *context) SaveFP(fp *arch.FPState) error {
 		return nil
 	case fpLive:
 		*t.u32(offCommand) = cmdSaveFP
-		t.give()
-		if err := c.wait(t); err != nil {
+		err := c.give(t)
+		if err == nil {
+			err = c.wait(t)
+		}
+		if err != nil {
 			c.drop()
 			return err
 		}
@@ -303,7 +311,7 @@ func (c *context) Interrupt() {
 				if t := c.target.Load(); t != nil {
 					atomic.StoreUint32(t.u32(offInterrupt), 1)
 					unix.Tgkill(t.p.pid, t.tid, interruptSignal)
-					futexWake(t.u32(offState))
+					c.expect(t)
 				}
 				return
 			}
@@ -320,7 +328,10 @@ func (c *context) Answer(nr uintptr, value uint64) { c.answer.set(nr, value) }
 func (c *context) AnswerNothing() { c.answer.clear() }
 
 // Release implements platform.Context.
-func (c *context) Release() { c.leave() }
+func (c *context) Release() {
+	c.Sleep()
+	c.leave()
+}
 
 var (
 	_ platform.Context  = (*context)(nil)

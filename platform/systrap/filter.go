@@ -11,6 +11,7 @@ import (
 type stubCall struct {
 	nr     uint32
 	arg0   [2]uint64 // if not zero: the bounds [0], [1]) of the first argument
+	notify bool      // notify the Sentry instead
 	reason string
 }
 
@@ -24,7 +25,8 @@ const (
 // mapperCalls are those of the first thread of a stub, which never runs
 // application code and whose memory the application cannot write.
 var mapperCalls = []stubCall{
-	{nr: unix.SYS_FUTEX, reason: "wait for the next request; hand a context over"},
+	{nr: unix.SYS_FUTEX, reason: "wait for the next request"},
+	{nr: notifyCall, reason: "of threads, whose own filter makes a notification of it"},
 	{nr: unix.SYS_MMAP, reason: "map pages of the memory file or a donated descriptor for the Sentry"},
 	{nr: unix.SYS_MUNMAP, reason: "unmap them"},
 	{nr: unix.SYS_MPROTECT, reason: "change their protection"},
@@ -38,11 +40,14 @@ var mapperCalls = []stubCall{
 	{nr: unix.SYS_EXIT, reason: "a thread that could not be confined"},
 }
 
+// notifyCall is the number of the call that hands a context over.
+const notifyCall = unix.SYS_GETPID
+
 // threadCalls are those of threads that run application code. Whoever jumps
-// into the stub's code gets these and no more: sleep on and wake a thread area
-// of one's own, and set one's own registers.
+// into the stub's code gets these and no more: sleep, and set one's own
+// registers.
 var threadCalls = []stubCall{
-	{nr: unix.SYS_FUTEX, arg0: [2]uint64{areaAddr, areaAddr + maxAreas*areaSize}, reason: "hand a context over"},
+	{nr: notifyCall, notify: true, reason: "hand a context over: the call is never made"},
 	{nr: unix.SYS_RT_SIGRETURN, reason: "an interrupted thread goes on in the stub's code"},
 	{nr: unix.SYS_SCHED_YIELD, reason: "the application's sched_yield"},
 }
@@ -77,7 +82,11 @@ func filterOf(calls []stubCall) program {
 	}
 	for _, c := range calls {
 		if c.arg0 == [2]uint64{} {
-			p = append(p, unix.SockFilter{Code: jeq, K: c.nr, Jf: 1}, unix.SockFilter{Code: ret, K: allow})
+			verdict := uint32(allow)
+			if c.notify {
+				verdict = unix.SECCOMP_RET_USER_NOTIF
+			}
+			p = append(p, unix.SockFilter{Code: jeq, K: c.nr, Jf: 1}, unix.SockFilter{Code: ret, K: verdict})
 			continue
 		}
 		// Both bounds have the same upper half.

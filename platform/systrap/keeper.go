@@ -29,6 +29,7 @@ type keeper struct {
 	ctlMem, areaMem   unsafe.Pointer
 	patchMem          unsafe.Pointer
 	template          *process
+	pacer             *pacer
 	xstate            int    // size of the extended state in bytes
 	xfeatures         uint64 // its components, XCR0
 
@@ -44,7 +45,7 @@ type keeper struct {
 }
 
 func newKeeper() (*keeper, error) {
-	k := &keeper{pool: make(chan *process, poolSize), stock: make(chan struct{}, 1), processes: make(map[int]*process), early: make(map[int]bool)}
+	k := &keeper{pacer: newPacer(), pool: make(chan *process, poolSize), stock: make(chan struct{}, 1), processes: make(map[int]*process), early: make(map[int]bool)}
 	var err error
 	if k.text, err = memFile("ringfort-stub", textSize); err != nil {
 		return nil, err
@@ -332,6 +333,9 @@ func (k *keeper) free(p *process) {
 	defer k.mu.Unlock()
 	k.freeCtls = append(k.freeCtls, p.slot)
 	for _, t := range p.threads {
+		if t.listener > 0 {
+			unix.Close(t.listener)
+		}
 		k.freeAreas = append(k.freeAreas, t.number)
 	}
 	p.threads = nil

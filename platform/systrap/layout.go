@@ -44,17 +44,16 @@ const (
 // The first 27 words are arch.Registers.
 const (
 	offState     = 0x100 // u32: who has the context, below
-	offAwake     = 0x104 // u32: the Sentry sleeps and must be woken
 	offSpin      = 0x108 // u32: how often the stub looks before it sleeps
 	offInterrupt = 0x10c // u32: an interrupt is wanted
 	offCommand   = 0x110 // u32: what to do before the application goes on
 	offFPState   = 0x118 // u64: where to load the extended state from
-	offAsleep    = 0x140 // u32: the stub sleeps and must be woken
 	offKind      = 0x144 // u32: why the stub stopped
 	offFrame     = 0x148 // u64: address of the ucontext
 	offInfo      = 0x150 // u64: address of the siginfo
 	offSigno     = 0x158 // u32
 	offTID       = 0x15c // u32: where clone leaves the host's thread number
+	offNotify    = 0x160 // u32: the descriptor of the thread's seccomp notifications
 	offStack     = 0x180 // stack_t of sigaltstack(2)
 	offAfterFlag = 0x198 // u64: address behind the flags, where PUSHFQ pushes them
 	offFlags     = 0x1a0 // u64: address of the flags
@@ -70,10 +69,13 @@ const (
 	sigStackSize = areaSize - sigStack
 )
 
-// Values of the state word.
+// Values of the state word. Whoever hands the context over learns from the old
+// value whether the other side has to be woken.
 const (
-	stateApp    = 0 // the stub has the context: application code runs
-	stateSentry = 1 // the Sentry has it
+	stateApp         = 0 // the stub has the context: application code runs
+	stateAppAlone    = 1 // and the Sentry sleeps
+	stateSentry      = 2 // the Sentry has the context
+	stateSentryAlone = 3 // and the stub sleeps
 )
 
 // Commands; several may be set.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,6 +40,11 @@ type thread struct {
 	p      *process
 	number uint32 // of its area
 	tid    int
+
+	listener int // of its notifications
+	note     notification
+	asleep   uint64 // ID of the notification it sleeps in, if we know
+	reply    reply
 }
 
 // ctl returns our view of the control block and scratch page.
@@ -115,7 +121,28 @@ func (p *process) newThread() (*thread, error) {
 	if t.tid <= 0 || unix.Tgkill(p.pid, t.tid, 0) != nil {
 		return nil, fmt.Errorf("make a stub thread: %w", errDead)
 	}
+	fd, err := t.confined()
+	if err == nil {
+		err = t.adopt(fd)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make a stub thread: %w", err)
+	}
 	return t, nil
+}
+
+// confined waits until the new thread has its filter, and returns what it says
+// is the descriptor of its listener.
+func (t *thread) confined() (int, error) {
+	for start := time.Now(); ; {
+		if fd := int32(atomic.LoadUint32(t.u32(offNotify))); fd != 0 {
+			return int(fd), nil
+		}
+		if t.p.dead.Load() || time.Since(start) > patience {
+			return 0, errDead
+		}
+		time.Sleep(20 * time.Microsecond)
+	}
 }
 
 // take returns an idle thread, made if there is none.
@@ -151,11 +178,6 @@ func (p *process) died() {
 	var one [8]byte
 	one[0] = 1
 	unix.Write(p.done, one[:])
-	p.mu.Lock()
-	for _, t := range p.threads {
-		futexWake(t.u32(offState))
-	}
-	p.mu.Unlock()
 	p.settle()
 }
 

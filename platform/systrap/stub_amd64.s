@@ -17,6 +17,7 @@
 #define SYS_rt_sigreturn 15
 #define SYS_exit 60
 #define SYS_sigaltstack 131
+#define SYS_getpid 39
 #define SYS_futex 202
 #define SYS_seccomp 317
 #define SYS_sched_yield 24
@@ -122,13 +123,14 @@ TEXT ·stubThread(SB),NOSPLIT|NOFRAME,$0
 	MOVL	$SYS_sigaltstack, AX
 	SYSCALL
 	MOVL	$1, DI // SECCOMP_SET_MODE_FILTER
-	XORL	SI, SI
+	MOVL	$0x28, SI // NEW_LISTENER|WAIT_KILLABLE_RECV
 	MOVQ	$FILTER, DX
 	MOVL	$SYS_seccomp, AX
 	SYSCALL
 	TESTQ	AX, AX
-	JNZ	fail
-	JMP	·stubWait(SB)
+	JLT	fail
+	MOVL	AX, 0x160(GS)
+	JMP	·stubSleep(SB)
 fail:
 	XORL	DI, DI
 	MOVL	$SYS_exit, AX
@@ -203,45 +205,49 @@ TEXT ·stubSave(SB),NOSPLIT|NOFRAME,$0
 
 // stubPost gives the context to the Sentry.
 TEXT ·stubPost(SB),NOSPLIT|NOFRAME,$0
-	MOVL	$1, AX
+	MOVL	$2, AX // stateSentry
 	XCHGL	AX, 0x100(GS)
-	CMPL	0x104(GS), $0
-	JEQ	awake
-	MOVQ	0x1b8(GS), DI // futex(state, FUTEX_WAKE, 1)
-	ADDQ	$0x100, DI
-	MOVL	$1, SI
-	MOVL	$1, DX
-	MOVL	$SYS_futex, AX
-	SYSCALL
-awake:
+	CMPL	AX, $1 // stateAppAlone
+	JEQ	wake
 	JMP	·stubWait(SB)
+wake:
+	MOVL	$3, 0x100(GS) // stateSentryAlone
+	JMP	·stubSleep(SB)
 
 // stubWait waits until the Sentry gives the context back: it looks for it as
 // often as the Sentry says, and then sleeps.
 TEXT ·stubWait(SB),NOSPLIT|NOFRAME,$0
 	XORL	CX, CX
 spin:
-	CMPL	0x100(GS), $0
-	JEQ	resume
+	CMPL	0x100(GS), $2
+	JCS	resume
 	INCL	CX
 	CMPL	CX, 0x108(GS)
 	JCS	spin
-	MOVL	$1, AX
-	XCHGL	AX, 0x140(GS)
-sleep:
-	CMPL	0x100(GS), $0
-	JEQ	awake
-	MOVQ	0x1b8(GS), DI // futex(state, FUTEX_WAIT, stateSentry, NULL)
-	ADDQ	$0x100, DI
-	XORL	SI, SI
-	MOVL	$1, DX
-	XORL	R10, R10
-	MOVL	$SYS_futex, AX
-	SYSCALL
-	JMP	sleep
-awake:
-	MOVL	$0, 0x140(GS)
+	MOVL	$2, AX
+	MOVL	$3, CX
+	LOCK
+	CMPXCHGL	CX, 0x100(GS)
+	JNE	resume
+	JMP	·stubSleep(SB)
 resume:
+	JMP	·stubGo(SB)
+
+// stubSleep sleeps until the Sentry gives the context back. The call is one
+// that the filter turns into a notification: it wakes the Sentry if that waits
+// for one, and returns when it answers.
+TEXT ·stubSleep(SB),NOSPLIT|NOFRAME,$0
+	MOVL	$SYS_getpid, AX
+	SYSCALL
+	CMPL	0x100(GS), $2
+	JCC	again
+	JMP	·stubGo(SB)
+again:
+	LEAQ	·stubSleep(SB), AX
+	JMP	AX
+
+// stubGo carries out what the Sentry wants done before the application goes on.
+TEXT ·stubGo(SB),NOSPLIT|NOFRAME,$0
 	MOVL	0x110(GS), BX
 	TESTL	BX, BX
 	JNZ	commands
@@ -416,15 +422,23 @@ TEXT ·stubSymbols(SB),NOSPLIT,$0-64
 	MOVQ	AX, s_resumeEnd+56(FP)
 	RET
 
+// func tsc() uint64
+TEXT ·tsc(SB),NOSPLIT,$0-8
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
 // func spin(state *uint32, n uint32) bool
 //
-// Looks n times whether the state is stateSentry.
+// Looks n times whether the Sentry has the context.
 TEXT ·spin(SB),NOSPLIT,$0-17
 	MOVQ	state+0(FP), AX
 	MOVL	n+8(FP), CX
 look:
-	CMPL	(AX), $1
-	JEQ	found
+	CMPL	(AX), $2
+	JCC	found
 	DECL	CX
 	JNZ	look
 	MOVB	$0, ret+16(FP)

@@ -14,7 +14,10 @@ type symbols struct {
 // stubSymbols returns the symbols in our own text.
 func stubSymbols() (s symbols)
 
-// spin looks n times, which is at least one, whether *state is stateSentry.
+// tsc returns the processor's time stamp counter.
+func tsc() uint64
+
+// spin looks n times, which is at least one, whether the Sentry has the context.
 //
 //go:noescape
 func spin(state *uint32, n uint32) bool

@@ -83,6 +83,7 @@ func (t *Task) Clone(a *CloneArgs) (int32, error) {
 
 // waitVfork waits until the child execs or exits. Only death interrupts it.
 func (t *Task) waitVfork(done chan struct{}) {
+	t.idle()
 	t.state.Store(StateSleep)
 	t.stopCPU()
 	defer t.startCPU()

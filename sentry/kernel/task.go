@@ -157,6 +157,7 @@ func (t *Task) Block(deadline int64) error {
 			t.k.log.Warn("flush mappings", "err", err)
 		}
 	}
+	t.idle()
 	t.state.Store(StateSleep)
 	t.switches.Add(1)
 	defer t.state.Store(StateRunning)
@@ -203,6 +204,13 @@ func (t *Task) sleep(deadline int64) (expired bool) {
 			}
 			t.armTimer(left)
 		}
+	}
+}
+
+// idle tells the platform that the task waits for something.
+func (t *Task) idle() {
+	if t.ctx != nil {
+		t.ctx.Sleep()
 	}
 }
 

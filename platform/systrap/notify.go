@@ -1,0 +1,108 @@
+package systrap
+
+import (
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Seccomp user notifications (seccomp_unotify(2)) are how a context is handed
+// over between sides that sleep. Each application thread has a listener of its
+// own. With synchronous wake-up the side that is woken runs on the waker's core,
+// which is idle as soon as that goes to sleep.
+
+// Requests of ioctl(2) on a listener, and their flag.
+const (
+	notifRecv     = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
+	notifSend     = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
+	notifSetFlags = 0x40082104 // SECCOMP_IOCTL_NOTIF_SET_FLAGS
+	syncWakeUp    = 1          // SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
+)
+
+// notification is struct seccomp_notif.
+type notification struct {
+	id         uint64
+	pid, flags uint32
+	data       [64]byte
+}
+
+// reply is struct seccomp_notif_resp.
+type reply struct {
+	id    uint64
+	val   int64
+	errno int32
+	flags uint32
+}
+
+// receive waits for the thread to sleep, and keeps the notification's ID for
+// answer.
+func (t *thread) receive() error {
+	t.note = notification{}
+	for {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(t.listener), notifRecv, uintptr(unsafe.Pointer(&t.note)))
+		switch {
+		case errno == 0:
+			t.asleep = t.note.id
+			return nil
+		case t.p.dead.Load():
+			return errDead
+		case errno != unix.EINTR && errno != unix.ENOENT:
+			return errno
+		}
+	}
+}
+
+// answer lets the sleeping thread go on.
+func (t *thread) answer() error {
+	if t.asleep == 0 {
+		// It went to sleep while we worked, or the application says so and it is not
+		// true: that must not hold us for ever.
+		if err := t.awaitSleep(); err != nil {
+			return err
+		}
+	}
+	t.reply = reply{id: t.asleep}
+	t.asleep = 0
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(t.listener), notifSend, uintptr(unsafe.Pointer(&t.reply)))
+	if errno != 0 && t.p.dead.Load() {
+		return errDead
+	}
+	return nil // ENOENT: a signal woke it, and it sees for itself
+}
+
+// awaitSleep waits for the notification of a thread that is going to sleep.
+func (t *thread) awaitSleep() error {
+	fds := []unix.PollFd{{Fd: int32(t.listener), Events: unix.POLLIN}}
+	deadline := time.Now().Add(patience)
+	for {
+		n, err := unix.Poll(fds, int(patience/time.Millisecond))
+		switch {
+		case n == 1 && fds[0].Revents&unix.POLLIN != 0:
+			return t.receive()
+		case t.p.dead.Load() || n == 1:
+			return errDead
+		case err != nil && err != unix.EINTR:
+			return err
+		case time.Now().After(deadline):
+			unix.Kill(t.p.pid, unix.SIGKILL)
+			return errDead
+		}
+	}
+}
+
+// adopt checks that fd, which the application may have chosen, is the listener
+// of t, and makes it so.
+func (t *thread) adopt(fd int) error {
+	t.listener = fd
+	if err := t.awaitSleep(); err != nil {
+		return err
+	}
+	if int(t.note.pid) != t.tid {
+		_ = t.answer() // another thread of the sandbox: it will sleep again
+		return errDead
+	}
+	// Without the flag, of Linux 6.6, all works, with cores woken in between.
+	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), notifSetFlags, syncWakeUp)
+	return nil
+}
