@@ -18,13 +18,14 @@ func specCommand() *command {
 	}
 	c.flags.StringVar(&cwd, "cwd", "/", "working `directory` of the process")
 	rootless := c.flags.Bool("rootless", false, "not supported")
+	noTerminal := c.flags.Bool("no-terminal", false, "give the process no terminal, but the standard descriptors of runsc")
 	c.run = func(a *app, args []string) error {
 		if *rootless {
 			return fmt.Errorf("--rootless: not supported by this runtime")
 		}
 		file := filepath.Join(bundle, spec.ConfigName)
 		s := spec.Template()
-		s.Process.Cwd = cwd
+		s.Process.Cwd, s.Process.Terminal = cwd, !*noTerminal
 		if len(args) > 0 {
 			s.Process.Args = args
 		}
