@@ -176,7 +176,7 @@ func (s *Segment) Sync(off, n uint64) error { return nil }
 func (s *Segment) Punch(off, n uint64) error { return s.mem.Punch(off, n) }
 
 // MappedName implements memmap.Identity.
-func (s *Segment) MappedName() (string, uint64, uint64) {
+func (s *Segment) MappedName(any) (string, uint64, uint64) {
 	return s.name + " (deleted)", 1, uint64(s.id)
 }
 

@@ -219,7 +219,7 @@ func (t *Task) cloneCreds(flags uint64) (*auth.Credentials, error) {
 
 // enterNewUserNS returns c in a new user namespace, with all capabilities there.
 func (t *Task) enterNewUserNS(c *auth.Credentials) (*auth.Credentials, error) {
-	if !c.UserNS.MapsUID(c.EUID) || !c.UserNS.MapsGID(c.EGID) {
+	if t.FS().Chrooted(t.MountNS()) || !c.UserNS.MapsUID(c.EUID) || !c.UserNS.MapsGID(c.EGID) {
 		return nil, unix.EPERM
 	}
 	ns, ok := c.UserNS.NewChild(c.EUID, c.EGID)
@@ -285,7 +285,7 @@ func (t *Task) cloneNamespaces(n *Task, flags uint64, c *auth.Credentials) error
 	}
 	n.ipc.Store(ipc)
 	if flags&unix.CLONE_NEWNET != 0 {
-		fresh, err := netns.New(c.UserNS)
+		fresh, err := newNetNS(c.UserNS)
 		if err != nil {
 			return unix.ENOMEM
 		}
@@ -294,6 +294,11 @@ func (t *Task) cloneNamespaces(n *Task, flags uint64, c *auth.Credentials) error
 		net.IncRef()
 	}
 	n.net.Store(net)
+	cgroup := t.cgroup.Load()
+	if flags&unix.CLONE_NEWCGROUP != 0 {
+		cgroup = k.newCgroupNS(c.UserNS)
+	}
+	n.cgroup.Store(cgroup)
 	if flags&unix.CLONE_NEWPID != 0 {
 		pid = newPIDNamespace(pid, c.UserNS)
 		pid.inode = k.nsInode()
@@ -482,6 +487,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 		a.Net.IncRef()
 	}
 	t.net.Store(a.Net)
+	t.cgroup.Store(k.rootCgroup)
 	t.childNS.Store(a.PIDNS)
 	tg := &ThreadGroup{
 		k: k, limits: a.Limits, tasks: []*Task{t}, startTime: t.started, actions: newActions(),

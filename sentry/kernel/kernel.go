@@ -38,6 +38,7 @@ type Kernel struct {
 	rootPIDNS  *PIDNamespace
 	rootUTSNS  *UTSNamespace
 	rootIPCNS  *IPCNamespace
+	rootCgroup *CgroupNamespace
 	ipcBudget  *ipc.Budget
 	mqAccounts *mqueue.Accounts
 
@@ -168,6 +169,7 @@ func New(c Config) (*Kernel, error) {
 	}
 	k.ipcBudget, k.mqAccounts = ipc.NewBudget(ipcBudget), mqueue.NewAccounts()
 	k.rootIPCNS = newIPCNamespace(k, k.rootUserNS)
+	k.rootCgroup = &CgroupNamespace{userNS: k.rootUserNS, inode: rootCgroupNSInode}
 	k.futexes.init()
 	return k, nil
 }

@@ -10,19 +10,18 @@ import (
 )
 
 // MappedFile is what a file mapping keeps of its file: a reference, so that the
-// file stays open, and its name for /proc/PID/maps. It implements memmap.Identity.
+// file stays open and can be named in /proc/PID/maps. It implements memmap.Identity.
 type MappedFile struct {
 	refs     atomic.Int64
 	k        *Kernel
 	d        *vfs.Description
-	name     string
 	dev, ino uint64
 }
 
 // NewMappedFile returns the identity of d with one reference; it takes its own
 // reference on d.
 func (t *Task) NewMappedFile(d *vfs.Description) *MappedFile {
-	f := &MappedFile{k: t.k, d: d, name: d.Path().String(t)}
+	f := &MappedFile{k: t.k, d: d}
 	if st, err := d.Stat(t); err == nil {
 		f.dev, f.ino = unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino
 	}
@@ -35,7 +34,10 @@ func (t *Task) NewMappedFile(d *vfs.Description) *MappedFile {
 func (f *MappedFile) Description() *vfs.Description { return f.d }
 
 // MappedName implements memmap.Identity.
-func (f *MappedFile) MappedName() (string, uint64, uint64) { return f.name, f.dev, f.ino }
+func (f *MappedFile) MappedName(viewer any) (string, uint64, uint64) {
+	c, _ := viewer.(vfs.Caller)
+	return f.d.Path().String(c), f.dev, f.ino
+}
 
 // IncRef implements memmap.Identity.
 func (f *MappedFile) IncRef() { f.refs.Add(1) }

@@ -41,6 +41,16 @@ func newPIDNamespace(parent *PIDNamespace, u *auth.UserNamespace) *PIDNamespace 
 // Parent returns the parent namespace, nil for the root.
 func (ns *PIDNamespace) Parent() *PIDNamespace { return ns.parent }
 
+// IsAncestorOf reports whether ns is d or an ancestor of d.
+func (ns *PIDNamespace) IsAncestorOf(d *PIDNamespace) bool {
+	for ; d != nil; d = d.parent {
+		if d == ns {
+			return true
+		}
+	}
+	return false
+}
+
 // UserNS returns the user namespace that owns ns.
 func (ns *PIDNamespace) UserNS() *auth.UserNamespace { return ns.userNS }
 
@@ -185,4 +195,41 @@ func (l ids) in(ns *PIDNamespace) int32 {
 		}
 	}
 	return 0
+}
+
+// LevelIDs are the IDs of a task in a namespace and those below it down to the
+// task's own, outermost first.
+type LevelIDs struct{ TGID, PID, PGID, SID []int32 }
+
+// LevelIDs returns the IDs of t from ns down (/proc/PID/status, NSpid).
+func (t *Task) LevelIDs(ns *PIDNamespace) (l LevelIDs) {
+	t.k.tree.RLock()
+	defer t.k.tree.RUnlock()
+	leader, group := t.tg.Leader(), t.tg.group
+	for i := len(t.ids) - 1; i >= 0; i-- {
+		at := t.ids[i].ns
+		if !ns.IsAncestorOf(at) {
+			continue
+		}
+		l.PID, l.TGID = append(l.PID, t.ids[i].id), append(l.TGID, leader.idIn(at))
+		pgid, sid := int32(0), int32(0)
+		if group != nil {
+			pgid, sid = group.ids.in(at), group.session.ids.in(at)
+		}
+		l.PGID, l.SID = append(l.PGID, pgid), append(l.SID, sid)
+	}
+	return l
+}
+
+// Children returns the children t has cloned, or inherited, itself
+// (/proc/PID/task/TID/children).
+func (t *Task) Children() (list []*ThreadGroup) {
+	t.k.tree.RLock()
+	defer t.k.tree.RUnlock()
+	for _, c := range t.tg.children {
+		if c.parentTask == t {
+			list = append(list, c)
+		}
+	}
+	return list
 }

@@ -62,6 +62,7 @@ type Task struct {
 	uts     atomic.Pointer[UTSNamespace]
 	ipc     atomic.Pointer[IPCNamespace]
 	net     atomic.Pointer[netns.Namespace]
+	cgroup  atomic.Pointer[CgroupNamespace]
 	childNS atomic.Pointer[PIDNamespace] // for children (unshare, setns)
 	seccomp atomic.Pointer[seccompState]
 

@@ -3,6 +3,7 @@ package kernel
 import (
 	"golang.org/x/sys/unix"
 
+	"ringfort/sentry/auth"
 	"ringfort/sentry/socket/netns"
 	"ringfort/sentry/vfs"
 )
@@ -30,7 +31,7 @@ func (t *Task) Unshare(flags uint64) error {
 		return unix.EPERM
 	}
 	if flags&unix.CLONE_NEWNET != 0 {
-		net, err := netns.New(c.UserNS)
+		net, err := newNetNS(c.UserNS)
 		if err != nil {
 			return unix.ENOMEM
 		}
@@ -53,6 +54,9 @@ func (t *Task) Unshare(flags uint64) error {
 	} else if flags&unix.CLONE_SYSVSEM != 0 {
 		t.dropUndo()
 	}
+	if flags&unix.CLONE_NEWCGROUP != 0 {
+		t.cgroup.Store(t.k.newCgroupNS(c.UserNS))
+	}
 	if flags&unix.CLONE_NEWPID != 0 {
 		pid := newPIDNamespace(t.childNS.Load(), c.UserNS)
 		pid.inode = t.k.nsInode()
@@ -62,6 +66,22 @@ func (t *Task) Unshare(flags uint64) error {
 		t.SetCreds(c)
 	}
 	return nil
+}
+
+// newNetNS returns a network namespace with nothing but a loopback interface,
+// which is down until somebody sets it up (network_namespaces(7)).
+func newNetNS(u *auth.UserNamespace) (*netns.Namespace, error) {
+	ns, err := netns.New(u)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range ns.Stack.Interfaces() {
+		if err := ns.Stack.SetUp(i.Index, false); err != nil {
+			ns.DecRef()
+			return nil, err
+		}
+	}
+	return ns, nil
 }
 
 func (t *Task) setNet(n *netns.Namespace) {
@@ -108,6 +128,11 @@ func (t *Task) SetNS(kind uint64, ns any) error {
 			}
 		}
 		t.childNS.Store(n)
+	case *CgroupNamespace:
+		if !c.HasCapIn(unix.CAP_SYS_ADMIN, n.userNS) {
+			return unix.EPERM
+		}
+		t.cgroup.Store(n)
 	case *vfs.MountNamespace:
 		if !c.HasCapIn(unix.CAP_SYS_ADMIN, n.UserNS()) || !c.HasCap(unix.CAP_SYS_CHROOT) {
 			return unix.EPERM

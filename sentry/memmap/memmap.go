@@ -75,9 +75,9 @@ var ErrBeyondEnd error = BusError{}
 
 // Identity names what is mapped, for /proc/PID/maps.
 type Identity interface {
-	// MappedName returns the path as the viewer would see it, the device and
+	// MappedName returns the path as the viewer, a vfs.Caller, sees it now, the device and
 	// the inode number.
-	MappedName() (path string, dev uint64, ino uint64)
+	MappedName(viewer any) (path string, dev uint64, ino uint64)
 	IncRef()
 	DecRef()
 }

@@ -91,7 +91,7 @@ func (s *SharedMemory) Punch(off, n uint64) error {
 }
 
 // MappedName implements memmap.Identity.
-func (s *SharedMemory) MappedName() (string, uint64, uint64) {
+func (s *SharedMemory) MappedName(any) (string, uint64, uint64) {
 	return fmt.Sprintf("%s (deleted)", s.name), 1, s.ino
 }
 

@@ -79,6 +79,13 @@ func topmost(m *Mount, d *Dentry) (*Mount, *Dentry) {
 func BindMount(c Caller, source, target Path, recursive bool) error {
 	mountMu.Lock()
 	defer mountMu.Unlock()
+	if source.mount == anonMount {
+		m := bindAnon(source)
+		if m == nil {
+			return unix.EINVAL
+		}
+		return graft(c, m, target)
+	}
 	if source.mount.unbind || source.mount.ns.Load() == nil {
 		return unix.EINVAL
 	}

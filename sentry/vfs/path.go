@@ -221,3 +221,10 @@ func (f *FSContext) Replace(from, to Path) {
 		f.SetCwd(to)
 	}
 }
+
+// Chrooted reports whether the root is not that of the mount namespace ns (chroot(2)).
+func (f *FSContext) Chrooted(ns *MountNamespace) bool {
+	top := ns.Root()
+	defer top.DecRef()
+	return f.rootUnref() != top
+}

@@ -217,6 +217,18 @@ type Dir struct {
 	List func(c vfs.Caller) ([]Entry, error)
 	// MayOpen, if set, is asked when the directory is opened or looked into.
 	MayOpen func(c vfs.Caller) error
+	// Dirs, if set, returns how many of the entries that are not fixed are
+	// directories and counted as links.
+	Dirs func() uint32
+}
+
+// Stat tells what is known.
+func (d *Dir) Stat(c vfs.Caller, st *unix.Statx_t) error {
+	err := d.Node.Stat(c, st)
+	if d.Dirs != nil {
+		st.Nlink += d.Dirs()
+	}
+	return err
 }
 
 type fixedEntry struct {

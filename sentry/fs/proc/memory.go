@@ -54,10 +54,10 @@ func mapsLine(b *strings.Builder, v *mm.Mapping) {
 	b.WriteByte('\n')
 }
 
-func (o dirOf) maps(vfs.Caller) (string, error) {
+func (o dirOf) maps(c vfs.Caller) (string, error) {
 	var b strings.Builder
 	withMM(o.t, func(m *mm.MemoryManager) {
-		list := m.Maps()
+		list := m.Maps(c)
 		for i := range list {
 			mapsLine(&b, &list[i])
 		}
@@ -105,10 +105,10 @@ func vmFlags(v *mm.Mapping) string {
 	return strings.Join(s, " ")
 }
 
-func (o dirOf) smaps(vfs.Caller) (string, error) {
+func (o dirOf) smaps(c vfs.Caller) (string, error) {
 	var b strings.Builder
 	withMM(o.t, func(m *mm.MemoryManager) {
-		list := m.Maps()
+		list := m.Maps(c)
 		for i := range list {
 			v := &list[i]
 			mapsLine(&b, v)
@@ -120,10 +120,10 @@ func (o dirOf) smaps(vfs.Caller) (string, error) {
 	return b.String(), nil
 }
 
-func (o dirOf) smapsRollup(vfs.Caller) (string, error) {
+func (o dirOf) smapsRollup(c vfs.Caller) (string, error) {
 	var b strings.Builder
 	withMM(o.t, func(m *mm.MemoryManager) {
-		list := m.Maps()
+		list := m.Maps(c)
 		if len(list) == 0 {
 			return
 		}

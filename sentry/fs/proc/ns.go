@@ -36,6 +36,12 @@ func (f *nsFile) Reopen(vfs.Caller, uint32) (vfs.File, error) {
 	return &g, nil
 }
 
+// Bind implements vfs.Bindable.
+func (f *nsFile) Bind() vfs.File {
+	g, _ := f.Reopen(nil, 0) // never fails
+	return g
+}
+
 // Release gives the namespace up.
 func (f *nsFile) Release(vfs.Caller) {
 	if n, ok := f.ns.(counted); ok {
@@ -46,6 +52,7 @@ func (f *nsFile) Release(vfs.Caller) {
 // Stat shows the namespace's number, by which two are told apart.
 func (f *nsFile) Stat(_ vfs.Caller, st *unix.Statx_t) error {
 	st.Ino = f.ino
+	st.Dev_major, st.Dev_minor = unix.Major(vfs.NamespaceDev()), unix.Minor(vfs.NamespaceDev())
 	return nil
 }
 
@@ -54,8 +61,7 @@ type inoed interface{ Inode() uint64 }
 
 // Numbers of the namespaces there is only one of (include/linux/proc_ns.h).
 const (
-	cgroupNSIno = 0xEFFFFFFB
-	timeNSIno   = 0xEFFFFFFA
+	timeNSIno = 0xEFFFFFFA
 )
 
 // nsKinds are the links of /proc/PID/ns.
@@ -65,7 +71,7 @@ var nsKinds = []struct {
 	get        func(t *kernel.Task) any
 	ino        uint64 // of a kind without namespaces
 }{
-	{"cgroup", "cgroup", unix.CLONE_NEWCGROUP, nil, cgroupNSIno},
+	{"cgroup", "cgroup", unix.CLONE_NEWCGROUP, func(t *kernel.Task) any { return t.CgroupNS() }, 0},
 	{"ipc", "ipc", unix.CLONE_NEWIPC, func(t *kernel.Task) any { return t.IPCNS() }, 0},
 	{"mnt", "mnt", unix.CLONE_NEWNS, func(t *kernel.Task) any { return t.MountNS() }, 0},
 	{"net", "net", unix.CLONE_NEWNET, func(t *kernel.Task) any { return t.NetNS() }, 0},
@@ -121,6 +127,8 @@ func isNil(ns any) bool {
 	case *vfs.MountNamespace:
 		return n == nil
 	case *kernel.IPCNamespace:
+		return n == nil
+	case *kernel.CgroupNamespace:
 		return n == nil
 	case *kernel.UTSNamespace:
 		return n == nil

@@ -151,7 +151,7 @@ func (o dirOf) statm(vfs.Caller) (string, error) {
 	var shared uint64
 	withMM(o.t, func(m *mm.MemoryManager) {
 		u = m.Usage()
-		for _, v := range m.Maps() {
+		for _, v := range m.Maps(nil) {
 			shared += v.RSS - v.Private
 		}
 	})
@@ -169,7 +169,7 @@ var escapeComm = strings.NewReplacer("\n", `\n`, `\`, `\\`)
 // status is /proc/PID/status.
 func (o dirOf) status(c vfs.Caller) (string, error) {
 	t, tg := o.t, o.t.ThreadGroup()
-	ppid, pgrp, session := o.ids()
+	ppid, _, _ := o.ids()
 	cr := t.Creds()
 	reader := cr.UserNS
 	if c != nil {
@@ -193,7 +193,8 @@ func (o dirOf) status(c vfs.Caller) (string, error) {
 	for _, g := range cr.Groups {
 		fmt.Fprintf(&b, "%d ", reader.GID(g))
 	}
-	fmt.Fprintf(&b, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\nKthread:\t0\n", o.ns.IDOfThreadGroup(tg), o.ns.IDOfTask(t), pgrp, session)
+	l := t.LevelIDs(o.ns)
+	fmt.Fprintf(&b, "\nNStgid:%s\nNSpid:%s\nNSpgid:%s\nNSsid:%s\nKthread:\t0\n", columns(l.TGID), columns(l.PID), columns(l.PGID), columns(l.SID))
 	withMM(t, func(m *mm.MemoryManager) { statusMemory(&b, m) })
 	o.statusSignals(&b)
 	statusCaps(&b, cr)
@@ -210,6 +211,15 @@ func (o dirOf) status(c vfs.Caller) (string, error) {
 	return b.String(), nil
 }
 
+// columns writes numbers with a tab before each.
+func columns(ids []int32) string {
+	var b strings.Builder
+	for _, id := range ids {
+		fmt.Fprintf(&b, "\t%d", id)
+	}
+	return b.String()
+}
+
 func maxFD(fds []int32) int {
 	if len(fds) == 0 {
 		return 0
@@ -220,7 +230,7 @@ func maxFD(fds []int32) int {
 func statusMemory(b *strings.Builder, m *mm.MemoryManager) {
 	u := m.Usage()
 	var anon, file, lib uint64
-	for _, v := range m.Maps() {
+	for _, v := range m.Maps(nil) {
 		if v.Ino != 0 && !v.Shared {
 			file += v.RSS - v.Private
 			anon += v.Private

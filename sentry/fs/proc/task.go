@@ -35,6 +35,9 @@ func (p *procFS) taskDir(c vfs.Caller, t *kernel.Task, process bool) *fsutil.Dir
 	}
 	d.Add("auxv", o.secret(c, 0400, o.auxv))
 	d.Add("cgroup", o.text(c, 0444, func(vfs.Caller) (string, error) { return "0::/\n", nil }))
+	if !process {
+		d.Add("children", o.text(c, 0444, o.children))
+	}
 	clear := o.text(c, 0200, func(vfs.Caller) (string, error) { return "", unix.EINVAL })
 	clear.Put = func(vfs.Caller, string) error { return nil } // there are no referenced bits to clear
 	d.Add("clear_refs", clear)
@@ -190,6 +193,7 @@ func (o dirOf) exe(c vfs.Caller) *fsutil.Link {
 // taskList is /proc/PID/task.
 func (o dirOf) taskList(c vfs.Caller) *fsutil.Dir {
 	d := o.dir(c, 0555)
+	d.Dirs = func() uint32 { return uint32(len(o.t.ThreadGroup().Tasks())) }
 	d.Find = func(c vfs.Caller, name string) (vfs.Inode, error) {
 		id, err := parsePID(name)
 		if err != nil {

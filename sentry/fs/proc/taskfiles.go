@@ -78,3 +78,14 @@ func (o dirOf) syscall(c vfs.Caller) (string, error) {
 	}
 	return "-1 0x0 0x0\n", nil
 }
+
+// children is /proc/PID/task/TID/children.
+func (o dirOf) children(vfs.Caller) (string, error) {
+	var b strings.Builder
+	for _, tg := range o.t.Children() {
+		if id := o.ns.IDOfThreadGroup(tg); id > 0 {
+			fmt.Fprintf(&b, "%d ", id)
+		}
+	}
+	return b.String(), nil
+}
