@@ -52,6 +52,7 @@ func systrapPlatform() []Rule {
 	return []Rule{
 		allow(unix.SYS_WAIT4, "systrap platform: the end of stubs"),
 		allowIf(unix.SYS_KILL, "systrap platform: end a stub; the PID namespace holds nothing else", eq(1, uint64(unix.SIGKILL))),
+		allow(unix.SYS_SCHED_SETAFFINITY, "systrap platform: a stub on another core than its Sentry thread, while both spin"),
 		allowIf(unix.SYS_IOCTL, "systrap platform: a stub has handed over", eq(1, 0xc0502100)),
 		allowIf(unix.SYS_IOCTL, "systrap platform: hand over to a stub", eq(1, 0xc0182101)),
 		allowIf(unix.SYS_IOCTL, "systrap platform: wake-ups on one core", eq(1, 0x40082104)),

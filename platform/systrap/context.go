@@ -40,6 +40,11 @@ type context struct {
 	seen   uint32 // generation of the space's patches
 	active bool   // counted by the pacer
 	spin   bool   // while waiting for the stub
+	quick  int32  // how many short turns the application has taken in a row
+	began  uint64 // when the stub was given the context, in ticks
+	limit  uint64 // how long to look for the stub, in ticks
+	home   int32  // the core the stub is kept off, so that both can spin
+	slept  bool   // since then
 	answer answerSet
 
 	watched atomic.Bool // see expect
@@ -244,6 +249,7 @@ func (c *context) enter(s *space) error {
 	c.space, c.thread, c.fp = s, t, fpSentry
 	c.fsBase, c.seen = ^uint64(0), ^uint32(0)
 	c.answer.publish(t)
+	c.home = nowhere
 	c.target.Store(t)
 	return nil
 }
@@ -253,6 +259,10 @@ func (c *context) leave() {
 	c.target.Store(nil)
 	c.answer.publish(nil)
 	if c.thread != nil {
+		if c.home != nowhere {
+			c.spin = false
+			c.part(c.thread)
+		}
 		c.space.p.giveBack(c.thread)
 	}
 	c.thread, c.space = nil, nil

@@ -430,6 +430,15 @@ TEXT ·tsc(SB),NOSPLIT,$0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
+// func core() uint32
+//
+// Linux keeps the number of the processor in the low 12 bits of TSC_AUX.
+TEXT ·core(SB),NOSPLIT,$0-4
+	RDTSCP
+	ANDL	$0xfff, CX
+	MOVL	CX, ret+0(FP)
+	RET
+
 // func spin(state *uint32, n uint32) bool
 //
 // Looks n times whether the Sentry has the context.

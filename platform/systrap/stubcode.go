@@ -17,6 +17,10 @@ func stubSymbols() (s symbols)
 // tsc returns the processor's time stamp counter.
 func tsc() uint64
 
+// core returns the number of the processor we run on, which may have changed
+// meanwhile.
+func core() uint32
+
 // spin looks n times, which is at least one, whether the Sentry has the context.
 //
 //go:noescape

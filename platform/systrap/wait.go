@@ -1,9 +1,9 @@
 package systrap
 
 import (
-	"runtime"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,26 +16,38 @@ const (
 	// spinTicks is how long we look for the stub before we sleep, in ticks of the
 	// time stamp counter; about what sleeping and waking cost.
 	spinTicks = 60000
+	// partTicks is the same when the stub's core has first to wake up.
+	partTicks = 500000
 	// lostTicks is a gap while spinning that says that something else ran on our core.
-	lostTicks = 30000
+	lostTicks = 125000
 	// stubSpins is how often the stub looks for us before it sleeps.
-	stubSpins = 15000
+	stubSpins = 50000
 	// The time without spinning after the core was lost: it doubles as long as
 	// spinning fails at once.
-	minRest = 1 << 22 // about 2 ms
-	maxRest = 1 << 28
+	minRest = 1 << 21 // about 1 ms
+	maxRest = 1 << 25
+	// quickTurns is after how many short turns in a row a context begins to spin: to
+	// put the stub on a core of its own costs as much as ten wake-ups.
+	quickTurns = 64
 )
 
 // pacer decides whether waiting sides may spin: only while there are more cores
 // than contexts that want to run, here and elsewhere on the machine.
 type pacer struct {
+	allowed unix.CPUSet  // the cores we may use
 	active  atomic.Int32 // contexts that run or are served
 	cores   int32
 	restEnd atomic.Uint64 // no spinning before
 	rest    atomic.Uint64 // length of the last rest
 }
 
-func newPacer() *pacer { return &pacer{cores: int32(runtime.NumCPU())} }
+func newPacer() *pacer {
+	p := &pacer{}
+	if unix.SchedGetaffinity(0, &p.allowed) == nil {
+		p.cores = int32(p.allowed.Count())
+	}
+	return p
+}
 
 // maySpin reports whether a side may spin now.
 func (p *pacer) maySpin(now uint64) bool {
@@ -68,7 +80,8 @@ func (c *context) Sleep() {
 		c.active = false
 		c.k.pacer.active.Add(-1)
 	}
-	if c.thread != nil {
+	c.quick = 0
+	if c.spin && c.thread != nil {
 		atomic.StoreUint32(c.thread.u32(offSpin), 0)
 	}
 }
@@ -76,10 +89,16 @@ func (c *context) Sleep() {
 // give hands the context to the stub.
 func (c *context) give(t *thread) error {
 	c.wake()
-	c.spin = c.k.pacer.maySpin(tsc())
+	c.began = tsc()
+	c.spin = c.quick >= quickTurns && c.k.pacer.maySpin(c.began)
 	spins := uint32(0)
 	if c.spin {
 		spins = stubSpins
+	}
+	c.limit = spinTicks
+	if c.spin && (c.slept || c.home == nowhere) || !c.spin && c.home != nowhere {
+		c.part(t)
+		c.limit = partTicks
 	}
 	atomic.StoreUint32(t.u32(offSpin), spins)
 	if atomic.SwapUint32(t.u32(offState), stateApp) == stateSentryAlone {
@@ -88,18 +107,40 @@ func (c *context) give(t *thread) error {
 	return nil
 }
 
-// wait waits until the stub gives the context back.
-func (c *context) wait(t *thread) error {
-	state := t.u32(offState)
+// part keeps the stub off our core when both are to spin, and lets it come
+// when they are not: to wake each other is cheapest on one core. Where we are
+// may change whenever we sleep.
+func (c *context) part(t *thread) {
+	c.slept = false
+	set, home := c.k.pacer.allowed, int32(nowhere)
 	if c.spin {
-		if c.look(state) {
-			return nil
+		if home = int32(core()); home == c.home {
+			return
+		}
+		set.Clear(int(home))
+	}
+	unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(t.tid), unsafe.Sizeof(set), uintptr(unsafe.Pointer(&set)))
+	c.home = home
+}
+
+// nowhere is no core.
+const nowhere = -1
+
+// wait waits until the stub gives the context back.
+func (c *context) wait(t *thread) (err error) {
+	state := t.u32(offState)
+	if !c.spin || !c.look(state) {
+		if atomic.CompareAndSwapUint32(state, stateApp, stateAppAlone) {
+			err = t.receive()
+			c.slept = true
 		}
 	}
-	if !atomic.CompareAndSwapUint32(state, stateApp, stateAppAlone) {
-		return nil
+	if tsc()-c.began < c.limit {
+		c.quick = min(c.quick+1, 2*quickTurns)
+	} else {
+		c.quick /= 2
 	}
-	return t.receive()
+	return err
 }
 
 // look spins until the stub gives the context back or it takes too long.
@@ -115,7 +156,7 @@ func (c *context) look(state *uint32) bool {
 			c.k.pacer.lost(now)
 			return false
 		}
-		if now-start > spinTicks {
+		if now-start > c.limit {
 			return false
 		}
 		last = now
