@@ -24,7 +24,15 @@ type replicaFile struct {
 
 func (f *masterFile) Read(_ vfs.Caller, _ *vfs.Description, dst usermem.Seq, _ int64) (int64, error) {
 	buf := make([]byte, min(dst.Len(), maxOutput))
-	n := f.t.takeOutput(buf)
+	f.t.mu.Lock()
+	packets := f.t.packet.on
+	f.t.mu.Unlock()
+	var n int
+	if packets && len(buf) > 0 {
+		n = f.t.takePacket(buf)
+	} else {
+		n = f.t.takeOutput(buf)
+	}
 	if n == 0 && len(buf) > 0 {
 		if f.t.replicasGone() {
 			return 0, unix.EIO
@@ -59,7 +67,7 @@ func (f *masterFile) Poll(mask wait.Events) wait.Events {
 	t := f.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var ev wait.Events
+	ev := t.packet.events()
 	if len(t.out) > 0 && !t.stopped {
 		ev |= wait.Readable
 	}
@@ -247,6 +255,9 @@ func (t *terminal) takeControl(task *kernel.Task, steal bool) error {
 	return nil
 }
 
+// tiocgpkt is TIOCGPKT, which package unix lacks.
+const tiocgpkt = 0x80045438
+
 func (f *masterFile) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg arch.Argument) (uintptr, error) {
 	t, user := f.t, usermem.Addr(arg.Pointer())
 	switch cmd {
@@ -272,10 +283,18 @@ func (f *masterFile) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg arc
 		return t.openPeer(c, arg.Uint())
 	case unix.TIOCPKT:
 		v, err := usermem.CopyInVal[int32](c.Memory(), user)
-		if err == nil && v != 0 {
-			err = unix.EINVAL // packet mode is a known gap
+		if err == nil {
+			t.setPacket(v != 0)
 		}
 		return 0, err
+	case tiocgpkt:
+		t.mu.Lock()
+		v := int32(0)
+		if t.packet.on {
+			v = 1
+		}
+		t.mu.Unlock()
+		return 0, usermem.CopyOutVal(c.Memory(), user, &v)
 	case unix.TIOCINQ:
 		t.mu.Lock()
 		n := int32(len(t.out))
@@ -365,17 +384,20 @@ func (t *terminal) flush(which int32) error {
 	switch which {
 	case unix.TCIFLUSH:
 		t.lines, t.edit = nil, nil
+		t.packet.tell(unix.TIOCPKT_FLUSHREAD, 0)
 	case unix.TCOFLUSH:
 		t.out = t.out[:0]
+		t.packet.tell(unix.TIOCPKT_FLUSHWRITE, 0)
 	case unix.TCIOFLUSH:
 		t.lines, t.edit, t.out = nil, nil, t.out[:0]
+		t.packet.tell(unix.TIOCPKT_FLUSHREAD|unix.TIOCPKT_FLUSHWRITE, 0)
 	default:
 		t.mu.Unlock()
 		return unix.EINVAL
 	}
 	t.mu.Unlock()
 	t.replicaQueue.Notify(wait.Writable)
-	t.masterQueue.Notify(wait.Writable)
+	t.masterQueue.Notify(wait.Writable | wait.Pri | wait.Readable)
 	return nil
 }
 
@@ -384,16 +406,16 @@ func (t *terminal) flow(action int32) error {
 	t.mu.Lock()
 	switch action {
 	case off:
-		t.stopped = true
+		t.setStopped(true)
 	case on:
-		t.stopped = false
+		t.setStopped(false)
 	case ioff, ion:
 	default:
 		t.mu.Unlock()
 		return unix.EINVAL
 	}
 	t.mu.Unlock()
-	t.masterQueue.Notify(wait.Readable)
+	t.masterQueue.Notify(wait.Readable | wait.Pri)
 	t.replicaQueue.Notify(wait.Writable)
 	return nil
 }

@@ -33,7 +33,8 @@ type terminal struct {
 	literal  bool     // the next character is not special (VLNEXT)
 	out      []byte   // for the master to read
 	column   int
-	stopped  bool // output stopped by VSTOP
+	stopped  bool // output stopped by VSTOP; see setStopped
+	packet   packet
 	locked   bool // TIOCSPTLCK
 	master   bool // the master is open
 	replicas int
@@ -77,7 +78,7 @@ func (t *terminal) input(b []byte) int {
 	t.mu.Unlock()
 	t.deliver(signals)
 	t.replicaQueue.Notify(wait.Readable)
-	t.masterQueue.Notify(wait.Readable)
+	t.masterQueue.Notify(wait.Pri | wait.Readable)
 	return n
 }
 
@@ -102,13 +103,13 @@ func (t *terminal) typed(c byte, signals []send) []send {
 	if m.in(unix.IXON) {
 		switch {
 		case m.is(c, unix.VSTOP):
-			t.stopped = true
+			t.setStopped(true)
 			return signals
 		case m.is(c, unix.VSTART):
-			t.stopped = false
+			t.setStopped(false)
 			return signals
 		case t.stopped && m.in(unix.IXANY):
-			t.stopped = false
+			t.setStopped(false)
 		}
 	}
 	if m.local(unix.ISIG) {
@@ -116,8 +117,9 @@ func (t *terminal) typed(c byte, signals []send) []send {
 			if m.is(c, i) {
 				if !m.local(unix.NOFLSH) {
 					t.lines, t.edit, t.out = nil, nil, t.out[:0]
+					t.packet.tell(unix.TIOCPKT_FLUSHREAD|unix.TIOCPKT_FLUSHWRITE, 0)
 				}
-				t.stopped = false
+				t.setStopped(false)
 				t.echo(c)
 				return append(signals, send{t.foreground(), sig})
 			}
@@ -358,17 +360,20 @@ func (t *terminal) setMode(m termios, flush bool) {
 	t.mu.Lock()
 	if flush {
 		t.lines, t.edit = nil, nil
+		t.packet.tell(unix.TIOCPKT_FLUSHREAD, 0)
 	}
 	if t.mode.local(unix.ICANON) && m.Lflag&unix.ICANON == 0 && len(t.edit) > 0 {
 		t.lines = append(t.lines, t.edit)
 		t.edit = nil
 	}
+	t.packet.changedMode(&t.mode, &m)
 	t.mode = m
 	if m.Iflag&unix.IXON == 0 {
-		t.stopped = false
+		t.setStopped(false)
 	}
 	t.mu.Unlock()
 	t.replicaQueue.Notify(wait.Readable | wait.Writable)
+	t.masterQueue.Notify(wait.Pri | wait.Readable)
 }
 
 // resize sets the window size and tells the foreground group.
