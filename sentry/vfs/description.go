@@ -48,6 +48,7 @@ func NewDescription(file File, path Path, flags uint32) *Description {
 	d.positional = seeks || lists
 	d.shared, _ = file.(OffsetSharer)
 	d.refs.Store(1)
+	path.dentry.inode.Base().opens.Add(1)
 	return d
 }
 

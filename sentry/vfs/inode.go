@@ -144,6 +144,10 @@ type InodeBase struct {
 	// writers counts open descriptions for writing, or, below zero, those that forbid them (ETXTBSY).
 	writers atomic.Int32
 
+	// opens counts open descriptions; gone says how far the end of an inode without names has got (see notify.go).
+	opens atomic.Int32
+	gone  atomic.Int32
+
 	locks    atomic.Pointer[lockState]
 	watches  atomic.Pointer[watchSet]
 	endpoint atomic.Pointer[endpointBox]

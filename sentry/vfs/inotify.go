@@ -130,6 +130,9 @@ func (n *Inotify) forget(w *watch) {
 
 func (w *watch) deliver(mask, cookie uint32, name string) {
 	n := w.owner
+	if mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0 {
+		mask &^= unix.IN_ISDIR // as Linux: known to the watcher
+	}
 	n.mu.Lock()
 	n.pushLocked(inotifyEvent{w.wd, mask, cookie, name})
 	n.mu.Unlock()

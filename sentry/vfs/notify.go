@@ -108,17 +108,34 @@ func notifyGone(dir *Dentry, in Inode, name string) {
 	dir.inode.Base().send(mask, 0, name)
 }
 
-// notifyReplaced tells the watchers of a file that a name of it is gone; with the last name the watches go too.
+// What gone of an inode says.
+const (
+	named     = iota // or made without a name
+	nameless         // the last name was removed; its users are still there
+	forgotten        // its watchers know
+)
+
+// notifyReplaced tells the watchers of a file that a name of it is gone; with the last name and the last open
+// description the watches go too.
 func notifyReplaced(in Inode) {
 	b := in.Base()
-	if b.watches.Load() == nil {
-		return
-	}
 	if !b.IsDir() {
 		notifyInode(in, unix.IN_ATTRIB)
 		if b.Nlink() > 0 {
 			return
 		}
+	}
+	b.gone.CompareAndSwap(named, nameless)
+	if b.opens.Load() == 0 {
+		notifyUnused(in)
+	}
+}
+
+// notifyUnused tells the watchers of a file without names that its last user has gone.
+func notifyUnused(in Inode) {
+	b := in.Base()
+	if b.gone.Load() != nameless || !b.gone.CompareAndSwap(nameless, forgotten) {
+		return
 	}
 	notifyInode(in, unix.IN_DELETE_SELF)
 	b.dropWatches()

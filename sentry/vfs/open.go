@@ -305,7 +305,6 @@ func openInode(c Caller, p Path, flags uint32) (*Description, error) {
 		if err != nil {
 			return nil, err
 		}
-		notifyPath(p, unix.IN_MODIFY)
 	}
 	var f File
 	var err error
@@ -336,6 +335,9 @@ func openInode(c Caller, p Path, flags uint32) (*Description, error) {
 	d := NewDescription(f, p, flags)
 	d.wrote = writes
 	notifyPath(p, unix.IN_OPEN)
+	if t == unix.S_IFREG && flags&unix.O_TRUNC != 0 {
+		notifyPath(p, unix.IN_MODIFY)
+	}
 	return d, nil
 }
 

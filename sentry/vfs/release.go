@@ -18,6 +18,9 @@ func (d *Description) release(c Caller) {
 		}
 		notifyPath(d.path, ev)
 	}
+	if b.opens.Add(-1) == 0 {
+		notifyUnused(in)
+	}
 	d.file.Release(c)
 	if d.wrote {
 		b.putWrite()

@@ -73,6 +73,68 @@ CASE(self) {
 	EXPECT(IN_IGNORED, "");
 	FAILS(inotify_rm_watch(n, 1), EINVAL);
 }
+CASE(deleted_while_open) {
+	start();
+	touch("f");
+	int fd = open("f", O_RDWR), other = open("f", O_RDONLY);
+	CHECK(inotify_add_watch(n, "f", IN_DELETE_SELF | IN_ATTRIB | IN_CLOSE | IN_MODIFY) == 1 && inotify_add_watch(n, ".", IN_DELETE) == 2);
+	CHECK(unlink("f") == 0);
+	EXPECT(IN_ATTRIB, "");
+	EXPECT(IN_DELETE, "f");
+	CHECK(!next() && write(fd, "x", 1) == 1);
+	EXPECT(IN_MODIFY, "");
+	CHECK(close(other) == 0);
+	EXPECT(IN_CLOSE_NOWRITE, "");
+	CHECK(!next() && close(fd) == 0);
+	EXPECT(IN_CLOSE_WRITE, "");
+	EXPECT(IN_DELETE_SELF, ""); // with the last use
+	EXPECT(IN_IGNORED, "");
+}
+CASE(deleted_with_watch_on_parent) {
+	start();
+	touch("f");
+	CHECK(mkdir("d", 0755) == 0 && inotify_add_watch(n, "f", IN_DELETE_SELF) == 1 && inotify_add_watch(n, ".", IN_DELETE) == 2 && inotify_add_watch(n, "d", IN_DELETE_SELF) == 3);
+	CHECK(unlink("f") == 0 && rmdir("d") == 0);
+	EXPECT(IN_DELETE_SELF, "");
+	EXPECT(IN_IGNORED, "");
+	EXPECT(IN_DELETE, "f");
+	EXPECT(IN_DELETE_SELF, "");
+	EXPECT(IN_IGNORED, "");
+	EXPECT(IN_DELETE | IN_ISDIR, "d");
+}
+CASE(replaced_while_open) {
+	start();
+	touch("a"), touch("b");
+	int fd = open("b", O_RDONLY);
+	CHECK(inotify_add_watch(n, "b", IN_DELETE_SELF | IN_ATTRIB) == 1 && rename("a", "b") == 0);
+	EXPECT(IN_ATTRIB, "");
+	CHECK(!next() && close(fd) == 0);
+	EXPECT(IN_DELETE_SELF, "");
+	EXPECT(IN_IGNORED, "");
+}
+CASE(mapped_file_is_in_use) {
+	start();
+	touch("f");
+	int fd = open("f", O_RDWR);
+	CHECK(ftruncate(fd, 4096) == 0);
+	char *p = mmap(0, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED && inotify_add_watch(n, "f", IN_DELETE_SELF) == 1 && close(fd) == 0 && unlink("f") == 0 && !next());
+	CHECK(munmap(p, 4096) == 0);
+	EXPECT(IN_DELETE_SELF, "");
+	EXPECT(IN_IGNORED, "");
+}
+CASE(truncating_open) {
+	start();
+	touch("f");
+	CHECK(truncate("f", 100) == 0 && inotify_add_watch(n, ".", IN_OPEN | IN_MODIFY | IN_CREATE) == 1);
+	int fd = open("f", O_WRONLY | O_TRUNC);
+	EXPECT(IN_OPEN, "f");
+	EXPECT(IN_MODIFY, "f");
+	CHECK(close(fd) == 0 && (fd = open("new", O_CREAT | O_TRUNC | O_WRONLY, 0644)) >= 0);
+	EXPECT(IN_CREATE, "new");
+	EXPECT(IN_OPEN, "new");
+	CHECK(!next());
+}
 CASE(masks) {
 	start();
 	touch("f");
