@@ -8,7 +8,7 @@ import (
 )
 
 var futexCalls = []Call{
-	{Nr: unix.SYS_FUTEX, Name: "futex", Func: Futex, Args: []Arg{Ptr, Int, Int, Ptr, Ptr, Int}, Level: Partial, Note: "no FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI; PI futexes inherit no priority"},
+	{Nr: unix.SYS_FUTEX, Name: "futex", Func: Futex, Args: []Arg{Ptr, Int, Int, Ptr, Ptr, Int}, Level: Partial, Note: "PI futexes inherit no priority"},
 	{Nr: unix.SYS_SET_ROBUST_LIST, Name: "set_robust_list", Func: SetRobustList, Args: []Arg{Ptr, Size}},
 	{Nr: unix.SYS_GET_ROBUST_LIST, Name: "get_robust_list", Func: GetRobustList, Args: []Arg{Int, Ptr, Ptr}},
 	{Nr: unix.SYS_RSEQ, Name: "rseq", Func: Rseq, Args: []Arg{Ptr, Int, Hex, Hex}},
@@ -27,6 +27,8 @@ const (
 	futexTrylockPI   = 8
 	futexWaitBitset  = 9
 	futexWakeBitset  = 10
+	futexWaitRequeue = 11
+	futexCmpRequePI  = 12
 	futexLockPI2     = 13
 	futexPrivateFlag = 128
 	futexRealtime    = 256
@@ -40,7 +42,7 @@ func Futex(t *task, a arguments) (uintptr, error) {
 	if uaddr&3 != 0 {
 		return 0, unix.EINVAL
 	}
-	if op&futexRealtime != 0 && cmd != futexWait && cmd != futexWaitBitset && cmd != futexLockPI2 {
+	if op&futexRealtime != 0 && cmd != futexWait && cmd != futexWaitBitset && cmd != futexLockPI2 && cmd != futexWaitRequeue {
 		return 0, unix.ENOSYS
 	}
 	n := int(min(uint64(val), 1<<30))
@@ -75,10 +77,36 @@ func Futex(t *task, a arguments) (uintptr, error) {
 			deadline = absoluteDeadline(t, d, cmd == futexLockPI || op&futexRealtime != 0)
 		}
 		return 0, t.FutexLockPI(uaddr, cmd == futexTrylockPI, private, deadline)
+	case futexWaitRequeue:
+		return futexWaitRequeuePI(t, a, private, op&futexRealtime != 0)
+	case futexCmpRequePI:
+		target := addr(a[4].Pointer())
+		if val != 1 || a[3].Int() < 0 || target&3 != 0 {
+			return 0, unix.EINVAL
+		}
+		m, err := t.FutexCmpRequeuePI(uaddr, target, int(a[3].Int()), a[5].Uint(), private)
+		return uintptr(m), err
 	case futexUnlockPI:
 		return 0, t.FutexUnlockPI(uaddr, private)
 	}
 	return 0, unix.ENOSYS
+}
+
+// futexWaitRequeuePI is FUTEX_WAIT_REQUEUE_PI; its timeout is absolute.
+func futexWaitRequeuePI(t *task, a arguments, private, realtime bool) (uintptr, error) {
+	target := addr(a[4].Pointer())
+	if target&3 != 0 {
+		return 0, unix.EINVAL
+	}
+	deadline := int64(wait.NoDeadline)
+	if p := addr(a[3].Pointer()); p != 0 {
+		d, err := copyInDuration(t, p)
+		if err != nil {
+			return 0, err
+		}
+		deadline = absoluteDeadline(t, d, realtime)
+	}
+	return 0, t.FutexWaitRequeuePI(addr(a[0].Pointer()), target, a[2].Uint(), ^uint32(0), private, deadline)
 }
 
 func futexWaitCall(t *task, a arguments, uaddr addr, val uint32, private, bitset, realtime bool) (uintptr, error) {

@@ -49,6 +49,9 @@ func setLimit(t *task, tg *kernel.ThreadGroup, resource uint32, l limits.Limit) 
 		return unix.EPERM
 	}
 	tg.Limits().Put(int(resource), l)
+	if resource == unix.RLIMIT_CPU {
+		tg.CPULimitChanged()
+	}
 	return nil
 }
 

@@ -16,7 +16,7 @@ var refusedCalls = refuse(unix.ENOSYS, "not implemented", map[uintptr]string{
 	unix.SYS_PKEY_ALLOC: "pkey_alloc", unix.SYS_PKEY_FREE: "pkey_free", unix.SYS_REMAP_FILE_PAGES: "remap_file_pages",
 	unix.SYS_MEMFD_SECRET: "memfd_secret", unix.SYS_MBIND: "mbind", unix.SYS_GET_MEMPOLICY: "get_mempolicy",
 	unix.SYS_SET_MEMPOLICY: "set_mempolicy", unix.SYS_SET_MEMPOLICY_HOME_NODE: "set_mempolicy_home_node",
-	unix.SYS_MIGRATE_PAGES: "migrate_pages", unix.SYS_MOVE_PAGES: "move_pages", unix.SYS_SCHED_SETATTR: "sched_setattr",
+	unix.SYS_MIGRATE_PAGES: "migrate_pages", unix.SYS_MOVE_PAGES: "move_pages",
 	unix.SYS_NAME_TO_HANDLE_AT: "name_to_handle_at", unix.SYS_OPEN_BY_HANDLE_AT: "open_by_handle_at",
 	unix.SYS_SYSFS: "sysfs", unix.SYS_USTAT: "ustat", unix.SYS_LOOKUP_DCOOKIE: "lookup_dcookie", unix.SYS_MODIFY_LDT: "modify_ldt",
 	unix.SYS__SYSCTL: "_sysctl", unix.SYS_USELIB: "uselib", unix.SYS_NFSSERVCTL: "nfsservctl", unix.SYS_VSERVER: "vserver",

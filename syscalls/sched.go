@@ -2,6 +2,7 @@ package syscalls
 
 import (
 	"runtime"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,7 @@ var schedCalls = []Call{
 	{Nr: unix.SYS_SCHED_SETSCHEDULER, Name: "sched_setscheduler", Func: SchedSetscheduler, Args: []Arg{Int, Int, Ptr}, Level: Partial, Note: "kept and told back; the host schedules"},
 	{Nr: unix.SYS_SCHED_GETPARAM, Name: "sched_getparam", Func: SchedGetparam, Args: []Arg{Int, Ptr}},
 	{Nr: unix.SYS_SCHED_SETPARAM, Name: "sched_setparam", Func: SchedSetparam, Args: []Arg{Int, Ptr}, Level: Partial, Note: "kept and told back; the host schedules"},
+	{Nr: unix.SYS_SCHED_SETATTR, Name: "sched_setattr", Func: SchedSetattr, Args: []Arg{Int, Ptr, Hex}, Level: Partial, Note: "kept and told back; the host schedules; EPERM for SCHED_DEADLINE"},
 	{Nr: unix.SYS_SCHED_GETATTR, Name: "sched_getattr", Func: SchedGetattr, Args: []Arg{Int, Ptr, Size, Hex}},
 	{Nr: unix.SYS_SCHED_GET_PRIORITY_MAX, Name: "sched_get_priority_max", Func: SchedPriorityMax, Args: []Arg{Int}},
 	{Nr: unix.SYS_SCHED_GET_PRIORITY_MIN, Name: "sched_get_priority_min", Func: SchedPriorityMin, Args: []Arg{Int}},
@@ -29,7 +31,7 @@ var schedCalls = []Call{
 
 // Scheduling policies (sched(7)).
 const (
-	schedOther, schedFIFO, schedRR, schedBatch, schedIdle = 0, 1, 2, 3, 5
+	schedOther, schedFIFO, schedRR, schedBatch, schedIdle, schedDeadline = 0, 1, 2, 3, 5, 6
 )
 
 // SchedYield is sched_yield(2).
@@ -99,6 +101,9 @@ func SchedGetscheduler(t *task, a arguments) (uintptr, error) {
 		return 0, err
 	}
 	policy, _ := o.Sched()
+	if o.ResetOnFork() {
+		policy |= schedResetOnFork
+	}
 	return uintptr(policy), nil
 }
 
@@ -123,11 +128,17 @@ func SchedSetscheduler(t *task, a arguments) (uintptr, error) {
 	if err != nil {
 		return 0, err
 	}
-	const resetOnFork = 0x40000000
-	return 0, setSched(t, o, a[1].Int()&^resetOnFork, prio)
+	policy := a[1].Int()
+	return 0, setSched(t, o, policy&^schedResetOnFork, prio, policy&schedResetOnFork != 0)
 }
 
-func setSched(t, o *task, policy, prio int32) error {
+// schedResetOnFork is SCHED_RESET_ON_FORK, a flag of sched_setscheduler(2)'s policy.
+const schedResetOnFork = 0x40000000
+
+func setSched(t, o *task, policy, prio int32, reset bool) error {
+	if policy == schedDeadline {
+		return unix.EPERM // the host's processors are not the sandbox's to reserve
+	}
 	if !validSched(policy, prio) {
 		return unix.EINVAL
 	}
@@ -135,7 +146,10 @@ func setSched(t, o *task, policy, prio int32) error {
 	if !maySchedule(t, o) || realtime && uint64(prio) > t.Limits().Get(unix.RLIMIT_RTPRIO).Cur && !t.Creds().HasRootCap(unix.CAP_SYS_NICE) {
 		return unix.EPERM
 	}
-	o.SetSched(policy, prio)
+	if o.ResetOnFork() && !reset && !t.Creds().HasRootCap(unix.CAP_SYS_NICE) {
+		return unix.EPERM
+	}
+	o.SetSched(policy, prio, reset)
 	return nil
 }
 
@@ -160,7 +174,7 @@ func SchedSetparam(t *task, a arguments) (uintptr, error) {
 		return 0, err
 	}
 	policy, _ := o.Sched()
-	return 0, setSched(t, o, policy, prio)
+	return 0, setSched(t, o, policy, prio, o.ResetOnFork())
 }
 
 // SchedGetattr is sched_getattr(2).
@@ -170,13 +184,98 @@ func SchedGetattr(t *task, a arguments) (uintptr, error) {
 		return 0, err
 	}
 	n := a[2].Size()
-	if n < 48 || n > usermem.PageSize || a[3] != 0 {
+	if n < schedAttrSize || n > usermem.PageSize || a[3] != 0 {
 		return 0, unix.EINVAL
 	}
 	policy, prio := o.Sched()
-	attr := unix.SchedAttr{Size: 48, Policy: uint32(policy), Nice: o.Nice(), Priority: uint32(prio)}
-	_, err = t.MM().CopyOut(addr(a[1].Pointer()), usermem.BytesOf(&attr)[:48])
+	attr := unix.SchedAttr{Size: schedAttrSize, Policy: uint32(policy), Nice: o.Nice(), Priority: uint32(prio)}
+	if o.ResetOnFork() {
+		attr.Flags = unix.SCHED_FLAG_RESET_ON_FORK
+	}
+	_, err = t.MM().CopyOut(addr(a[1].Pointer()), usermem.BytesOf(&attr)[:schedAttrSize])
 	return 0, err
+}
+
+// schedAttrSize is the size of struct sched_attr without utilization clamps, which
+// need CONFIG_UCLAMP_TASK (SCHED_ATTR_SIZE_VER0).
+const schedAttrSize = 48
+
+// SchedSetattr is sched_setattr(2).
+func SchedSetattr(t *task, a arguments) (uintptr, error) {
+	p := addr(a[1].Pointer())
+	if p == 0 || a[2].Uint() != 0 || a[0].Int() < 0 {
+		return 0, unix.EINVAL
+	}
+	attr, err := copyInSchedAttr(t, p)
+	if err != nil {
+		return 0, err
+	}
+	const keepPolicy, keepParams, known = 8, 16, 0x7f
+	clamps := uint64(0x60)
+	switch {
+	case int32(attr.Policy) < 0, attr.Flags&^known != 0:
+		return 0, unix.EINVAL
+	case attr.Flags&clamps != 0:
+		return 0, unix.EOPNOTSUPP
+	}
+	o, err := taskOf(t, a[0].Int())
+	if err != nil {
+		return 0, err
+	}
+	policy, prio := o.Sched()
+	nice := o.Nice()
+	if attr.Flags&keepParams == 0 { // Linux keeps the policy too
+		if attr.Flags&keepPolicy == 0 {
+			policy = int32(attr.Policy)
+		}
+		prio, nice = int32(attr.Priority), min(max(attr.Nice, -20), 19)
+	}
+	if policy == schedFIFO || policy == schedRR {
+		nice = o.Nice() // means nothing to them
+	}
+	if !mayNice(t, o, nice) {
+		return 0, unix.EPERM
+	}
+	if err := setSched(t, o, policy, prio, attr.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0); err != nil {
+		return 0, err
+	}
+	o.SetNice(nice)
+	return 0, nil
+}
+
+// copyInSchedAttr reads a struct sched_attr of the size it tells: E2BIG, with the
+// size there is, if what is not known here is not zero.
+func copyInSchedAttr(t *task, p addr) (attr unix.SchedAttr, err error) {
+	size, err := usermem.CopyInVal[uint32](t.MM(), p)
+	if err != nil {
+		return attr, err
+	}
+	if size == 0 {
+		size = schedAttrSize
+	}
+	var b [usermem.PageSize]byte
+	tooBig := size < schedAttrSize || size > usermem.PageSize
+	if !tooBig {
+		if err := usermem.CopyInSlice(t.MM(), p, b[:size]); err != nil {
+			return attr, err
+		}
+		known := int(unsafe.Sizeof(attr))
+		for _, c := range b[min(int(size), known):size] {
+			tooBig = tooBig || c != 0
+		}
+		copy(usermem.BytesOf(&attr), b[:size])
+	}
+	if tooBig {
+		known := uint32(unsafe.Sizeof(attr))
+		_ = usermem.CopyOutVal(t.MM(), p, &known) // E2BIG says enough
+		return attr, unix.E2BIG
+	}
+	return attr, nil
+}
+
+// mayNice reports whether t may give o a nice value (setpriority(2)).
+func mayNice(t, o *task, nice int32) bool {
+	return nice >= o.Nice() || t.Creds().HasRootCap(unix.CAP_SYS_NICE) || uint64(20-nice) <= o.Limits().Get(unix.RLIMIT_NICE).Cur
 }
 
 // SchedPriorityMax is sched_get_priority_max(2).
@@ -189,7 +288,7 @@ func priorityBound(policy int32, realtime uintptr) (uintptr, error) {
 	switch policy {
 	case schedFIFO, schedRR:
 		return realtime, nil
-	case schedOther, schedBatch, schedIdle, 6 /* SCHED_DEADLINE */ :
+	case schedOther, schedBatch, schedIdle, schedDeadline:
 		return 0, nil
 	}
 	return 0, unix.EINVAL
@@ -274,7 +373,7 @@ func Setpriority(t *task, a arguments) (uintptr, error) {
 		if !maySchedule(t, o) {
 			return 0, unix.EPERM
 		}
-		if n < o.Nice() && !t.Creds().HasRootCap(unix.CAP_SYS_NICE) && uint64(20-n) > o.Limits().Get(unix.RLIMIT_NICE).Cur {
+		if !mayNice(t, o, n) {
 			return 0, unix.EACCES
 		}
 		o.SetNice(n)

@@ -4,7 +4,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/kernel"
-	"ringfort/sentry/ktime"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/wait"
 )
@@ -23,8 +22,8 @@ var timeCalls = []Call{
 	{Nr: unix.SYS_TIMES, Name: "times", Func: Times, Args: []Arg{Ptr}},
 	{Nr: unix.SYS_ALARM, Name: "alarm", Func: Alarm, Args: []Arg{UInt}},
 	{Nr: unix.SYS_GETITIMER, Name: "getitimer", Func: Getitimer, Args: []Arg{Int, Ptr}},
-	{Nr: unix.SYS_SETITIMER, Name: "setitimer", Func: Setitimer, Args: []Arg{Int, Ptr, Ptr}, Level: Partial, Note: "virtual and profiling timers run with the wall clock"},
-	{Nr: unix.SYS_TIMER_CREATE, Name: "timer_create", Func: TimerCreate, Args: []Arg{Int, Ptr, Ptr}, Level: Partial, Note: "no timers on CPU clocks"},
+	{Nr: unix.SYS_SETITIMER, Name: "setitimer", Func: Setitimer, Args: []Arg{Int, Ptr, Ptr}},
+	{Nr: unix.SYS_TIMER_CREATE, Name: "timer_create", Func: TimerCreate, Args: []Arg{Int, Ptr, Ptr}, Level: Partial, Note: "no timers on the CPU clocks of other processes"},
 	{Nr: unix.SYS_TIMER_SETTIME, Name: "timer_settime", Func: TimerSettime, Args: []Arg{Int, Int, Ptr, Ptr}},
 	{Nr: unix.SYS_TIMER_GETTIME, Name: "timer_gettime", Func: TimerGettime, Args: []Arg{Int, Ptr}},
 	{Nr: unix.SYS_TIMER_GETOVERRUN, Name: "timer_getoverrun", Func: TimerGetoverrun, Args: []Arg{Int}},
@@ -72,24 +71,41 @@ func clockNow(t *task, id int32) (int64, error) {
 	return 0, unix.EINVAL
 }
 
-// cpuClock is the CPU clock of another process or thread, encoded in a negative
-// clock ID (pthread_getcpuclockid(3); linux/posix-timers.h).
-func cpuClock(t *task, id int32) (int64, error) {
-	pid, thread, kind := ^(id >> 3), id&4 != 0, id&3
-	if kind == 3 {
-		return 0, unix.EINVAL
+// Kinds of CPU clocks in the low bits of a negative clock ID (linux/posix-timers.h).
+const (
+	cpuClockUser = 1
+	cpuClockNone = 3
+)
+
+// ownerOfClock returns whose CPU clock a negative clock ID names, and whether it is
+// the clock of the thread or of its process (pthread_getcpuclockid(3)); EINVAL.
+func ownerOfClock(t *task, id int32) (o *task, thread bool, err error) {
+	pid, thread := ^(id >> 3), id&4 != 0
+	if id >= 0 || id&3 == cpuClockNone {
+		return nil, false, unix.EINVAL
 	}
-	o := t
+	o = t
 	if pid != 0 {
-		if o = t.PIDNS().TaskWithID(pid); o == nil {
-			return 0, unix.EINVAL
-		}
+		o = t.TaskWithID(pid)
 	}
-	if thread {
-		if o.ThreadGroup() != t.ThreadGroup() {
-			return 0, unix.EINVAL
-		}
+	if o == nil || thread && o.ThreadGroup() != t.ThreadGroup() {
+		return nil, false, unix.EINVAL
+	}
+	return o, thread, nil
+}
+
+// cpuClock is the CPU clock of another process or thread.
+func cpuClock(t *task, id int32) (int64, error) {
+	o, thread, err := ownerOfClock(t, id)
+	switch {
+	case err != nil:
+		return 0, err
+	case thread && id&3 == cpuClockUser:
+		return o.Usage().User, nil
+	case thread:
 		return o.CPUTime(), nil
+	case id&3 == cpuClockUser:
+		return o.ThreadGroup().Usage().User, nil
 	}
 	return o.ThreadGroup().CPUTime(), nil
 }
@@ -136,8 +152,11 @@ func ClockNanosleep(t *task, a arguments) (uintptr, error) {
 	switch id {
 	case unix.CLOCK_REALTIME, unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME, unix.CLOCK_TAI, unix.CLOCK_REALTIME_ALARM, unix.CLOCK_BOOTTIME_ALARM:
 	case unix.CLOCK_PROCESS_CPUTIME_ID:
-		return 0, unix.EOPNOTSUPP
+		return sleepCPU(t, a)
 	default:
+		if id < 0 {
+			return sleepCPU(t, a)
+		}
 		return 0, unix.EINVAL
 	}
 	d, err := copyInDuration(t, addr(a[2].Pointer()))
@@ -152,6 +171,42 @@ func ClockNanosleep(t *task, a arguments) (uintptr, error) {
 		return 0, wait.ErrRestartNoHand
 	}
 	return 0, nil
+}
+
+// sleepCPU is clock_nanosleep(2) on a CPU clock.
+func sleepCPU(t *task, a arguments) (uintptr, error) {
+	clock, err := timerClock(t, a[0].Int())
+	if err == nil && clock.Thread == t {
+		err = unix.EINVAL // it would never wake up
+	}
+	if err != nil {
+		return 0, err
+	}
+	d, err := copyInDuration(t, addr(a[2].Pointer()))
+	if err != nil {
+		return 0, err
+	}
+	if a[1].Int()&unix.TIMER_ABSTIME != 0 {
+		if _, err := t.SleepCPU(clock, true, d); err != nil {
+			return 0, wait.ErrRestartNoHand
+		}
+		return 0, nil
+	}
+	return sleepCPUFor(t, clock, d, addr(a[3].Pointer()))
+}
+
+func sleepCPUFor(t *task, clock kernel.TimerClock, d int64, rem addr) (uintptr, error) {
+	left, err := t.SleepCPU(clock, false, d)
+	if err == nil {
+		return 0, nil
+	}
+	if rem != 0 {
+		ts := unix.NsecToTimespec(left)
+		if err := usermem.CopyOutVal(t.MM(), rem, &ts); err != nil {
+			return 0, err
+		}
+	}
+	return 0, t.RestartWith(func(t *task) (uintptr, error) { return sleepCPUFor(t, clock, left, rem) })
 }
 
 // Nanosleep is nanosleep(2).
@@ -292,17 +347,30 @@ func Setitimer(t *task, a arguments) (uintptr, error) {
 	return 0, nil
 }
 
-// timerClock returns the clock of a timer; EINVAL, EOPNOTSUPP for CPU clocks.
-func timerClock(t *task, id int32) (*ktime.Clock, error) {
+// timerClock returns the clock of a timer; EINVAL, EOPNOTSUPP for the CPU clock of
+// another process.
+func timerClock(t *task, id int32) (c kernel.TimerClock, err error) {
 	switch id {
 	case unix.CLOCK_REALTIME, unix.CLOCK_TAI, unix.CLOCK_REALTIME_ALARM:
-		return t.Kernel().RealtimeClock(), nil
+		c.Machine = t.Kernel().RealtimeClock()
 	case unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME, unix.CLOCK_BOOTTIME_ALARM:
-		return t.Kernel().MonotonicClock(), nil
-	case unix.CLOCK_PROCESS_CPUTIME_ID, unix.CLOCK_THREAD_CPUTIME_ID:
-		return nil, unix.EOPNOTSUPP
+		c.Machine = t.Kernel().MonotonicClock()
+	case unix.CLOCK_PROCESS_CPUTIME_ID:
+	case unix.CLOCK_THREAD_CPUTIME_ID:
+		c.Thread = t
+	default:
+		o, thread, err := ownerOfClock(t, id)
+		switch {
+		case err != nil:
+			return c, err
+		case o.ThreadGroup() != t.ThreadGroup():
+			return c, unix.EOPNOTSUPP
+		case thread:
+			c.Thread = o
+		}
+		c.User = id&3 == cpuClockUser
 	}
-	return nil, unix.EINVAL
+	return c, nil
 }
 
 // sigevent is struct sigevent of x86-64 (64 bytes).

@@ -112,7 +112,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	if err := t.checkProcessLimit(creds); err != nil {
 		return nil, err
 	}
-	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: k.platform.NewContext(), regs: t.regs, sched: t.sched}
+	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: k.platform.NewContext(), regs: t.regs, sched: t.childSched()}
 	n.started = k.Monotonic()
 	n.state.Store(StateRunning)
 	n.creds.Store(creds)
@@ -386,6 +386,9 @@ func (t *Task) newGroup(n *Task, a *CloneArgs) {
 		tg.parent.Store(t.tg)
 		tg.parentTask = t
 	}
+	tg.sig.Lock()
+	tg.watchCPU() // RLIMIT_CPU is inherited
+	tg.sig.Unlock()
 	p := tg.Parent()
 	p.children = append(p.children, tg)
 	t.k.joinGroup(tg, t.tg.group)
@@ -495,6 +498,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	}
 	tg.leader.Store(t)
 	t.tg = tg
+	tg.CPULimitChanged()
 	im, err := load(t)
 	if err != nil {
 		t.discard()

@@ -32,8 +32,18 @@ func (w *stopwatch) read(now int64) int64 {
 	return v >> 1
 }
 
+// runs reports whether the stopwatch is running.
+func (w *stopwatch) runs() bool { return w.word.Load()&1 != 0 }
+
 // startCPU and stopCPU are called when t begins to run and when it goes to sleep.
-func (t *Task) startCPU() { t.cpu.start(t.k.clock.Ticks()) }
+func (t *Task) startCPU() {
+	t.cpu.start(t.k.clock.Ticks())
+	if tg := t.tg; tg.cpuWatch.Load() == watchAsleep {
+		tg.sig.Lock()
+		tg.watchCPU()
+		tg.sig.Unlock()
+	}
+}
 
 func (t *Task) stopCPU() { t.cpu.stop(t.k.clock.Ticks()) }
 
@@ -52,6 +62,18 @@ func (t *Task) cpuTimes() (user, sys int64) {
 
 // CPUTime returns how long t has run, in nanoseconds (CLOCK_THREAD_CPUTIME_ID).
 func (t *Task) CPUTime() int64 { return t.k.clock.Span(t.cpu.read(t.k.clock.Ticks())) }
+
+// userTime is the part of CPUTime in application code.
+func (t *Task) userTime() int64 { return t.k.clock.Span(t.user.read(t.k.clock.Ticks())) }
+
+// userTime is the same of the process. tg.sig is held.
+func (tg *ThreadGroup) userTime() int64 {
+	ns := tg.deadUsage.User
+	for _, t := range tg.tasks {
+		ns += t.userTime()
+	}
+	return ns
+}
 
 // CPUTime returns how long the process has run, its dead threads included, in
 // nanoseconds (CLOCK_PROCESS_CPUTIME_ID).

@@ -11,7 +11,6 @@ import (
 
 	"ringfort/sentry/mm"
 	"ringfort/sentry/usermem"
-	"ringfort/sentry/wait"
 )
 
 // futexBuckets is the number of hash buckets, each with its own lock.
@@ -36,6 +35,9 @@ type futexWaiter struct {
 	mask  uint32
 	woken bool
 	pi    bool // waits for a PI futex: is handed ownership
+	// target is the PI futex to be moved to (FUTEX_WAIT_REQUEUE_PI); its zero
+	// value is none.
+	target mm.Key
 
 	// lock is the bucket the waiter is in; requeue moves it. Guarded by the
 	// bucket's mu, and stable while that is held.
@@ -59,7 +61,7 @@ func (f *futexTable) index(key mm.Key) uint64 {
 // waiter returns t's waiter, ready for use in b. Owner only.
 func (t *Task) futexWaiter(b *futexBucket, key mm.Key, mask uint32, pi bool) *futexWaiter {
 	w := &t.futex
-	w.t, w.key, w.mask, w.woken, w.pi = t, key, mask, false, pi
+	w.t, w.key, w.mask, w.woken, w.pi, w.target = t, key, mask, false, pi, mm.Key{}
 	w.in.Store(b)
 	return w
 }
@@ -85,7 +87,22 @@ func (b *futexBucket) remove(w *futexWaiter) {
 	}
 }
 
-// wake wakes up to n waiters of key whose mask meets mask.
+// ownsLater reports whether w waits to become the owner of a PI futex, which a mere
+// wake-up does not make it.
+func (w *futexWaiter) ownsLater() bool { return w.pi || w.target != mm.Key{} }
+
+// onlyPlain returns EINVAL if a waiter of key waits for a PI futex.
+func (b *futexBucket) onlyPlain(key mm.Key) error {
+	for _, w := range b.waiters {
+		if w.key == key && w.ownsLater() {
+			return unix.EINVAL
+		}
+	}
+	return nil
+}
+
+// wake wakes up to n waiters of key whose mask meets mask. None of them waits
+// for a PI futex.
 func (b *futexBucket) wake(key mm.Key, n int, mask uint32) int {
 	woken := 0
 	kept := b.waiters[:0]
@@ -155,6 +172,9 @@ func (k *Kernel) FutexWake(t *Task, addr usermem.Addr, n int, mask uint32, priva
 	b := k.futexes.bucket(key)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.onlyPlain(key); err != nil {
+		return 0, err
+	}
 	return b.wake(key, n, mask), nil
 }
 
@@ -199,6 +219,9 @@ func (t *Task) FutexRequeue(a1, a2 usermem.Addr, nWake, nMove int, compare bool,
 			return 0, unix.EAGAIN
 		}
 	}
+	if err := b1.onlyPlain(k1); err != nil {
+		return 0, err
+	}
 	done := b1.wake(k1, nWake, ^uint32(0))
 	if k1 == k2 {
 		return done, nil
@@ -234,6 +257,12 @@ func (t *Task) FutexWakeOp(a1, a2 usermem.Addr, n1, n2 int, op uint32, private b
 	}
 	b1, b2 := t.k.futexes.lockTwo(k1, k2)
 	defer unlockTwo(b1, b2)
+	if err := b1.onlyPlain(k1); err != nil {
+		return 0, err
+	}
+	if err := b2.onlyPlain(k2); err != nil {
+		return 0, err
+	}
 	old, err := t.futexOp(a2, op)
 	if err != nil {
 		return 0, err
@@ -312,114 +341,6 @@ const (
 	futexOwnerDied = 0x40000000
 	futexTIDMask   = 0x3fffffff
 )
-
-// FutexLockPI acquires a PI futex (FUTEX_LOCK_PI; try: FUTEX_TRYLOCK_PI).
-// Priorities do not exist here, so inheritance has nothing to do.
-func (t *Task) FutexLockPI(addr usermem.Addr, try, private bool, deadline int64) error {
-	m := t.MM()
-	key, err := m.FutexKey(addr, private)
-	if err != nil {
-		return err
-	}
-	tid := uint32(t.TID())
-	b := t.k.futexes.bucket(key)
-	for {
-		b.mu.Lock()
-		v, err := m.Load32(addr)
-		if err != nil {
-			b.mu.Unlock()
-			return err
-		}
-		owner := v & futexTIDMask
-		switch {
-		case owner == tid:
-			b.mu.Unlock()
-			return unix.EDEADLK
-		case owner == 0:
-			was, err := m.CompareAndSwap32(addr, v, v&^futexTIDMask|tid)
-			b.mu.Unlock()
-			if err != nil || was == v {
-				return err
-			}
-			continue
-		case try:
-			b.mu.Unlock()
-			return unix.EAGAIN
-		case t.PIDNS().TaskWithID(int32(owner)) == nil:
-			b.mu.Unlock()
-			return unix.ESRCH
-		}
-		if v&futexWaiters == 0 {
-			was, err := m.CompareAndSwap32(addr, v, v|futexWaiters)
-			if err != nil || was != v {
-				b.mu.Unlock()
-				if err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		w := t.futexWaiter(b, key, ^uint32(0), true)
-		b.waiters = append(b.waiters, w)
-		b.mu.Unlock()
-		err = t.futexSleep(w, deadline)
-		if err == wait.ErrInterrupted {
-			return wait.ErrRestartNoIntr
-		}
-		return err // nil: the unlocker made us the owner
-	}
-}
-
-// FutexUnlockPI releases a PI futex and hands it to the first waiter.
-func (t *Task) FutexUnlockPI(addr usermem.Addr, private bool) error {
-	m := t.MM()
-	key, err := m.FutexKey(addr, private)
-	if err != nil {
-		return err
-	}
-	v, err := m.Load32(addr)
-	if err != nil {
-		return err
-	}
-	if v&futexTIDMask != uint32(t.TID()) {
-		return unix.EPERM
-	}
-	return t.handOver(key, addr, 0)
-}
-
-// handOver gives a PI futex to its next waiter, or frees it.
-func (t *Task) handOver(key mm.Key, addr usermem.Addr, flags uint32) error {
-	b := t.k.futexes.bucket(key)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var next *futexWaiter
-	more := false
-	for _, w := range b.waiters {
-		if w.key == key && w.pi {
-			if next != nil {
-				more = true
-				break
-			}
-			next = w
-		}
-	}
-	v := flags
-	if next != nil {
-		v |= uint32(next.t.TID())
-		if more {
-			v |= futexWaiters
-		}
-	}
-	if _, err := t.MM().Swap32(addr, v); err != nil {
-		return err
-	}
-	if next != nil {
-		b.remove(next)
-		next.woken = true
-		next.t.Notify(nil, 0)
-	}
-	return nil
-}
 
 // RobustList is the head of the list of robust futexes (set_robust_list(2)).
 type RobustList struct{ Head usermem.Addr }

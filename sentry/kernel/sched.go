@@ -8,6 +8,7 @@ type schedParams struct {
 	nice     int32
 	affinity uint64 // 0: all processors
 	ioprio   int32
+	reset    bool // SCHED_RESET_ON_FORK
 }
 
 // Sched returns policy and static priority (sched_getscheduler(2)).
@@ -17,11 +18,34 @@ func (t *Task) Sched() (policy, priority int32) {
 	return t.sched.policy, t.sched.priority
 }
 
-// SetSched sets policy and static priority; the caller has checked them.
-func (t *Task) SetSched(policy, priority int32) {
+// SetSched sets policy and static priority, and whether children start without
+// them; the caller has checked them.
+func (t *Task) SetSched(policy, priority int32, reset bool) {
 	t.nameMu.Lock()
-	t.sched.policy, t.sched.priority = policy, priority
+	t.sched.policy, t.sched.priority, t.sched.reset = policy, priority, reset
 	t.nameMu.Unlock()
+}
+
+// ResetOnFork reports SCHED_RESET_ON_FORK (sched_setscheduler(2)).
+func (t *Task) ResetOnFork() bool {
+	t.nameMu.Lock()
+	defer t.nameMu.Unlock()
+	return t.sched.reset
+}
+
+// childSched returns the parameters of a clone (sched(7), "The reset-on-fork scheduling policy").
+func (t *Task) childSched() schedParams {
+	t.nameMu.Lock()
+	defer t.nameMu.Unlock()
+	p := t.sched
+	if p.reset {
+		const fifo, rr = 1, 2
+		if p.policy == fifo || p.policy == rr {
+			p.policy, p.priority, p.nice = 0, 0, 0
+		}
+		p.nice, p.reset = max(p.nice, 0), false
+	}
+	return p
 }
 
 // Nice returns the nice value, -20 to 19.

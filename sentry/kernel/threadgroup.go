@@ -3,8 +3,8 @@ package kernel
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
-	"ringfort/sentry/ktime"
 	"ringfort/sentry/limits"
 	"ringfort/sentry/wait"
 )
@@ -55,9 +55,13 @@ type ThreadGroup struct {
 	stopReported bool // the parent has not yet waited for the stop
 	continued    bool // the parent has not yet waited for the continuation
 	execing      *Task
-	itimers      [3]*ktime.Timer // ITIMER_REAL, _VIRTUAL, _PROF
+	itimers      [3]alarm    // ITIMER_REAL, _VIRTUAL, _PROF
+	cpuTimers    []*cpuTimer // those that are set
+	cpuHost      *time.Timer // calls checkCPU
 	timers       map[int32]*PosixTimer
 	nextTimer    int32
+
+	cpuWatch atomic.Int32 // watch*; changed with sig held
 
 	startTime   int64 // monotonic
 	oomScoreAdj atomic.Int32

@@ -30,29 +30,32 @@ func (t *Task) ITimer(which int32, set bool, value, interval int64) (left, old i
 		if !set {
 			return 0, 0, nil
 		}
-		sig := [...]unix.Signal{unix.SIGALRM, unix.SIGVTALRM, unix.SIGPROF}[which]
-		timer = t.k.NewTimer(func(uint64) { tg.SendSignal(KernelSignal(sig)) })
+		clock := [...]TimerClock{itimerReal: {Machine: t.k.monotonic}, itimerVirtual: {User: true}, itimerProf: {}}[which]
+		info := KernelSignal([...]unix.Signal{unix.SIGALRM, unix.SIGVTALRM, unix.SIGPROF}[which])
+		timer = tg.newAlarm(clock, func(uint64) {
+			if clock.Machine != nil {
+				tg.sendLocked(info, nil, true)
+			} else {
+				tg.sendRunning(info)
+			}
+		})
 		tg.itimers[which] = timer
 	}
-	if !set {
-		left, old = timer.Get()
-		return left, old, nil
+	switch {
+	case !set:
+		left, old = timer.get()
+	case value == 0:
+		left, old = timer.stop()
+	default:
+		left, old = timer.set(addTime(timer.now(), value), interval)
 	}
-	if value == 0 {
-		left, old = timer.Stop()
-		return left, old, nil
-	}
-	// Virtual and profiling time run with the wall clock while the process
-	// computes; they are approximated by it (see docs/compatibility.md).
-	left, old = timer.Set(t.k.monotonic, t.k.monotonic.Now()+value, interval)
 	return left, old, nil
 }
 
 // PosixTimer is a timer of timer_create(2).
 type PosixTimer struct {
 	id      int32
-	clock   *ktime.Clock
-	timer   *ktime.Timer
+	alarm   alarm
 	notify  int32 // SIGEV_*
 	sig     int32
 	value   uint64
@@ -69,7 +72,7 @@ const (
 )
 
 // CreateTimer is timer_create(2): EAGAIN at the limit.
-func (t *Task) CreateTimer(clock *ktime.Clock, notify, sig int32, value uint64, useID bool, target *Task) (int32, error) {
+func (t *Task) CreateTimer(clock TimerClock, notify, sig int32, value uint64, useID bool, target *Task) (int32, error) {
 	tg := t.tg
 	tg.sig.Lock()
 	defer tg.sig.Unlock()
@@ -84,23 +87,18 @@ func (t *Task) CreateTimer(clock *ktime.Clock, notify, sig int32, value uint64, 
 		id++
 	}
 	tg.nextTimer = id + 1
-	p := &PosixTimer{id: id, clock: clock, notify: notify, sig: sig, value: value, target: target}
+	p := &PosixTimer{id: id, notify: notify, sig: sig, value: value, target: target}
 	if !useID {
 		p.value = uint64(id)
 	}
-	p.timer = t.k.NewTimer(func(n uint64) { tg.timerFired(p, n) })
+	p.alarm = tg.newAlarm(clock, func(n uint64) { tg.timerFired(p, n) })
 	tg.timers[id] = p
 	return id, nil
 }
 
-// timerFired sends the signal of a timer that has expired n times.
+// timerFired sends the signal of a timer that has expired n times. tg.sig is held.
 func (tg *ThreadGroup) timerFired(p *PosixTimer, n uint64) {
-	if p.notify == SigevNone {
-		return
-	}
-	tg.sig.Lock()
-	defer tg.sig.Unlock()
-	if tg.timers[p.id] != p {
+	if p.notify == SigevNone || tg.timers[p.id] != p {
 		return
 	}
 	if i := p.pendingIn(tg); i != nil {
@@ -129,36 +127,42 @@ func (p *PosixTimer) pendingIn(tg *ThreadGroup) *SignalInfo {
 	return nil
 }
 
-func (t *Task) posixTimer(id int32) *PosixTimer {
-	t.tg.sig.Lock()
-	defer t.tg.sig.Unlock()
-	return t.tg.timers[id]
-}
-
 // SetTimer is timer_settime(2); when is absolute if abs.
 func (t *Task) SetTimer(id int32, abs bool, when, interval int64) (left, old int64, err error) {
-	p := t.posixTimer(id)
+	t.tg.sig.Lock()
+	defer t.tg.sig.Unlock()
+	p := t.tg.timers[id]
 	if p == nil {
 		return 0, 0, unix.EINVAL
 	}
 	if when == 0 {
-		left, old = p.timer.Stop()
+		left, old = p.alarm.stop()
 		return left, old, nil
 	}
 	if !abs {
-		when += p.clock.Now()
+		when = addTime(p.alarm.now(), when)
 	}
-	left, old = p.timer.Set(p.clock, when, interval)
+	left, old = p.alarm.set(when, interval)
 	return left, old, nil
+}
+
+// addTime returns a+d, or the last moment there is.
+func addTime(a, d int64) int64 {
+	if d > ktime.Never-1-a {
+		return ktime.Never - 1
+	}
+	return a + d
 }
 
 // GetTimer is timer_gettime(2).
 func (t *Task) GetTimer(id int32) (left, interval int64, err error) {
-	p := t.posixTimer(id)
+	t.tg.sig.Lock()
+	defer t.tg.sig.Unlock()
+	p := t.tg.timers[id]
 	if p == nil {
 		return 0, 0, unix.EINVAL
 	}
-	left, interval = p.timer.Get()
+	left, interval = p.alarm.get()
 	return left, interval, nil
 }
 
@@ -177,12 +181,12 @@ func (t *Task) TimerOverrun(id int32) (int32, error) {
 func (t *Task) DeleteTimer(id int32) error {
 	t.tg.sig.Lock()
 	p := t.tg.timers[id]
-	delete(t.tg.timers, id)
-	t.tg.sig.Unlock()
+	defer t.tg.sig.Unlock()
 	if p == nil {
 		return unix.EINVAL
 	}
-	p.timer.Stop()
+	delete(t.tg.timers, id)
+	p.alarm.stop()
 	return nil
 }
 
@@ -191,7 +195,7 @@ func (t *Task) stopPOSIXTimers() {
 	t.tg.sig.Lock()
 	defer t.tg.sig.Unlock()
 	for _, p := range t.tg.timers {
-		p.timer.Stop()
+		p.alarm.stop()
 	}
 	t.tg.timers, t.tg.nextTimer = nil, 0
 }
@@ -203,7 +207,7 @@ func (t *Task) stopTimers() {
 	defer t.tg.sig.Unlock()
 	for _, i := range t.tg.itimers {
 		if i != nil {
-			i.Stop()
+			i.stop()
 		}
 	}
 }
