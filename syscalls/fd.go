@@ -125,7 +125,7 @@ func Fcntl(t *task, a arguments) (uintptr, error) {
 	case unix.F_GETFL:
 		return uintptr(d.Flags()), nil
 	case unix.F_SETFL:
-		return 0, setFlags(t, d, a[2].Uint())
+		return 0, setFlags(t, d, fd, a[2].Uint())
 	case unix.F_GETLK, unix.F_OFD_GETLK:
 		return 0, getLock(t, d, cmd, addr(a[2].Pointer()))
 	case unix.F_SETLK, unix.F_SETLKW, unix.F_OFD_SETLK, unix.F_OFD_SETLKW:
@@ -153,11 +153,15 @@ func Fcntl(t *task, a arguments) (uintptr, error) {
 }
 
 // setFlags is F_SETFL.
-func setFlags(t *task, d *vfs.Description, flags uint32) error {
+func setFlags(t *task, d *vfs.Description, fd int32, flags uint32) error {
 	if flags&unix.O_NOATIME != 0 && d.Flags()&unix.O_NOATIME == 0 && !vfs.OwnerOrCapable(t.Creds(), d.Inode().Base()) {
 		return unix.EPERM
 	}
-	return d.SetFlags(flags)
+	if err := d.SetFlags(flags); err != nil {
+		return err
+	}
+	d.SetAsync(flags&unix.O_ASYNC != 0, fd)
+	return nil
 }
 
 // lockRange turns a struct flock into a lock; typ is F_RDLCK, F_WRLCK or F_UNLCK.
@@ -249,83 +253,6 @@ func setLock(t *task, d *vfs.Description, cmd int32, at addr) error {
 	return d.SetLock(t, r, cmd == unix.F_SETLKW || cmd == unix.F_OFD_SETLKW)
 }
 
-// F_OWNER_* of F_SETOWN_EX (fcntl(2)).
-const (
-	fOwnerTID  = 0
-	fOwnerPID  = 1
-	fOwnerPGRP = 2
-)
-
-// fOwnerEx is struct f_owner_ex.
-type fOwnerEx struct{ Type, PID int32 }
-
-// fcntlOwner is F_SETOWN and its kin. What an ID means is settled when it is set.
-func fcntlOwner(t *task, d *vfs.Description, cmd int32, a arguments) (uintptr, error) {
-	switch cmd {
-	case unix.F_SETOWN:
-		id := a[2].Int()
-		if id == -1<<31 {
-			return 0, unix.EINVAL
-		}
-		if id < 0 {
-			return 0, setOwner(t, d, fOwnerPGRP, -id)
-		}
-		return 0, setOwner(t, d, fOwnerPID, id)
-	case unix.F_GETOWN:
-		kind, id, _ := d.Owner()
-		if kind == fOwnerPGRP {
-			id = -id
-		}
-		return uintptr(id), nil
-	case unix.F_SETOWN_EX:
-		o, err := usermem.CopyInVal[fOwnerEx](t.MM(), addr(a[2].Pointer()))
-		if err != nil {
-			return 0, err
-		}
-		return 0, setOwner(t, d, o.Type, o.PID)
-	case unix.F_GETOWN_EX:
-		kind, id, _ := d.Owner()
-		return 0, usermem.CopyOutVal(t.MM(), addr(a[2].Pointer()), &fOwnerEx{kind, id})
-	case unix.F_SETSIG:
-		sig := a[2].Int()
-		if sig < 0 || sig > 64 {
-			return 0, unix.EINVAL
-		}
-		d.SetOwnerSignal(sig)
-		return 0, nil
-	}
-	return uintptr(d.OwnerSignal()), nil
-}
-
-func setOwner(t *task, d *vfs.Description, kind, id int32) error {
-	if id == 0 {
-		d.SetOwner(kind, 0, nil)
-		return nil
-	}
-	var owner any
-	switch kind {
-	case fOwnerTID:
-		if o := t.PIDNS().TaskWithID(id); o != nil {
-			owner = o
-		}
-	case fOwnerPID:
-		if o := t.PIDNS().ThreadGroupWithID(id); o != nil {
-			owner = o
-		}
-	case fOwnerPGRP:
-		if o := t.PIDNS().ProcessGroupWithID(id); o != nil {
-			owner = o
-		}
-	default:
-		return unix.EINVAL
-	}
-	if owner == nil {
-		return unix.ESRCH
-	}
-	d.SetOwner(kind, id, owner)
-	return nil
-}
-
 func fcntlPipe(t *task, d *vfs.Description, cmd int32, size uint32) (uintptr, error) {
 	p, ok := d.File().(interface {
 		PipeSize() int
@@ -404,7 +331,11 @@ func Ioctl(t *task, a arguments) (uintptr, error) {
 		if on != 0 {
 			flags |= bit
 		}
-		return 0, d.SetFlags(flags)
+		if err := d.SetFlags(flags); err != nil {
+			return 0, err
+		}
+		d.SetAsync(flags&unix.O_ASYNC != 0, fd)
+		return 0, nil
 	case figETBSZ:
 		if t := d.Inode().Base().Type(); t != unix.S_IFREG && t != unix.S_IFDIR {
 			return 0, unix.ENOTTY

@@ -30,7 +30,7 @@ type Description struct {
 	wrote bool // counted among the inode's writers
 	execs bool // counted among those that forbid writers
 
-	async asyncOwner // F_SETOWN, F_SETSIG
+	async asyncState
 
 	watchers releaseWatchers
 }
