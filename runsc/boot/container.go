@@ -32,6 +32,7 @@ type container struct {
 	pidns *kernel.PIDNamespace
 	net   *netns.Namespace
 	init  *kernel.ThreadGroup
+	count *kernel.TaskCount
 
 	// mu protects what follows; it is a leaf.
 	mu      sync.Mutex
@@ -44,7 +45,7 @@ type container struct {
 
 // newContainer mounts the container's files and loads its program.
 func newContainer(s *sandbox, a *control.CreateArgs) (*container, error) {
-	c := &container{s: s, id: a.ID, spec: a.Spec, pidns: s.k.RootPIDNS(), execs: map[int32]*kernel.ThreadGroup{}, consoles: map[*kernel.ThreadGroup]*devpts.Console{}}
+	c := &container{s: s, id: a.ID, spec: a.Spec, pidns: s.k.RootPIDNS(), count: kernel.NewTaskCount(pidsLimit(a.Spec)), execs: map[int32]*kernel.ThreadGroup{}, consoles: map[*kernel.ThreadGroup]*devpts.Console{}}
 	if err := c.mountAll(a); err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func (c *container) load(p *specs.Process, stdio [3]*os.File, console *os.File, 
 		return nil, err
 	}
 	args := &kernel.InitArgs{
-		Container: c.id, Creds: creds, Limits: lim, FDs: fds, FS: fs, Mounts: c.ns, UTS: c.s.k.RootUTSNS(),
+		Container: c.id, Count: c.count, Creds: creds, Limits: lim, FDs: fds, FS: fs, Mounts: c.ns, UTS: c.s.k.RootUTSNS(),
 		IPC: c.s.k.RootIPCNS(), Net: c.net, PIDNS: c.pidns, Seccomp: filters,
 	}
 	tg, err := c.s.k.CreateProcess(args, func(t *kernel.Task) (*kernel.Image, error) { return c.image(t, p) })

@@ -60,6 +60,9 @@ func (s *sandbox) Stats(id string) (*control.Stats, error) {
 		return nil, err
 	}
 	st := &control.Stats{MemoryBytes: uint64(s.k.MemoryFile().Used()), MemoryLimit: s.k.MemoryTotal(), PIDsLimit: uint64(s.k.MaxTasks())}
+	if n := c.count.Limit(); n > 0 {
+		st.PIDsLimit = uint64(n)
+	}
 	for _, tg := range c.pidns.ThreadGroups() {
 		if tg.Container() != id {
 			continue

@@ -132,7 +132,7 @@ func (s *sandbox) Create(a *control.CreateArgs) error {
 	if exists {
 		return &control.Error{Text: fmt.Sprintf("container %q exists already", a.ID)}
 	}
-	*s.limits = cgroupfs.Limits{Memory: a.MemoryLimit, CPUs: a.CPUQuota, PIDs: pidsLimit(a.Spec)}
+	*s.limits = cgroupfs.Limits{Memory: a.MemoryLimit, CPUs: a.CPUQuota}
 	s.k.LimitTasks(a.MaxTasks)
 	c, err := newContainer(s, a)
 	if err != nil {

@@ -333,7 +333,11 @@ func (t *Task) join(n *Task, a *CloneArgs) error {
 		// As Linux: a fork never misses a signal sent to the group before it.
 		return wait.ErrRestartNoIntr
 	}
+	if !t.tg.count.add(true) {
+		return unix.EAGAIN
+	}
 	if err := n.takeIDs(n.childNS.Load(), a.SetTID); err != nil {
+		t.tg.count.remove()
 		return err
 	}
 	n.mask = t.mask
@@ -357,7 +361,7 @@ func (t *Task) join(n *Task, a *CloneArgs) error {
 func (t *Task) newGroup(n *Task, a *CloneArgs) {
 	tg := &ThreadGroup{
 		k: t.k, limits: t.tg.limits.Copy(), tasks: []*Task{n}, exitSignal: a.ExitSignal,
-		startTime: n.started, container: t.tg.container, done: make(chan struct{}),
+		startTime: n.started, container: t.tg.container, count: t.tg.count, done: make(chan struct{}),
 	}
 	tg.leader.Store(n)
 	tg.oomScoreAdj.Store(t.tg.OOMScoreAdj())
@@ -460,6 +464,7 @@ func (t *Task) finishClone() {
 // InitArgs describe the first process of a container, or one that runsc exec adds.
 type InitArgs struct {
 	Container string
+	Count     *TaskCount // of the container's tasks; nil if nobody wants to know
 	Creds     *auth.Credentials
 	Limits    *limits.Set
 	FDs       *vfs.FDTable // reference taken over
@@ -496,6 +501,9 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 		k: k, limits: a.Limits, tasks: []*Task{t}, startTime: t.started, actions: newActions(),
 		container: a.Container, done: make(chan struct{}), exitSignal: int32(unix.SIGCHLD),
 	}
+	if tg.count = a.Count; tg.count == nil {
+		tg.count = NewTaskCount(0)
+	}
 	tg.leader.Store(t)
 	t.tg = tg
 	tg.CPULimitChanged()
@@ -517,6 +525,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	}
 	tg.pid = &PID{t.ids}
 	k.newSession(tg)
+	tg.count.add(false)
 	k.live.Add(1)
 	k.forks.Add(1)
 	k.tree.Unlock()

@@ -130,6 +130,7 @@ func (t *Task) reapIDs() {
 		e.ns.free(e.id)
 	}
 	t.state.Store(StateDead)
+	t.tg.count.remove()
 	t.k.live.Add(-1)
 }
 

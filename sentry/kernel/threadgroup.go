@@ -69,6 +69,7 @@ type ThreadGroup struct {
 
 	// Container names the container the process belongs to, for runsc.
 	container string
+	count     *TaskCount // of the container
 	doneOnce  sync.Once
 	done      chan struct{} // closed when the group is a zombie
 }

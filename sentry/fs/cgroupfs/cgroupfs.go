@@ -24,7 +24,6 @@ const (
 type Limits struct {
 	Memory int64   // bytes
 	CPUs   float64 // processors' worth of time
-	PIDs   int64
 }
 
 // period is the CPU period shown, in microseconds.
@@ -68,10 +67,23 @@ func NewV2(k *kernel.Kernel, c vfs.Caller, l Limits) *vfs.Superblock {
 		Add("memory.swap.current", b.text("0\n")).
 		Add("memory.stat", b.file(func(c vfs.Caller) string { return "anon " + b.used(c) + "file 0\n" })).
 		Add("memory.events", b.text("low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n")).
-		Add("pids.max", b.text(orMax(l.PIDs))).
-		Add("pids.current", b.file(func(vfs.Caller) string { return strconv.Itoa(k.LiveTasks()) + "\n" }))
+		Add("pids.max", b.pids(func(n *kernel.TaskCount) string { return orMax(n.Limit()) })).
+		Add("pids.current", b.pids(func(n *kernel.TaskCount) string { return fmt.Sprintln(n.Current()) })).
+		Add("pids.peak", b.pids(func(n *kernel.TaskCount) string { return fmt.Sprintln(n.Peak()) })).
+		Add("pids.events", b.pids(func(n *kernel.TaskCount) string { return fmt.Sprintln("max", n.Refusals()) }))
 	b.SB.SetRoot(root)
 	return &b.SB
+}
+
+// pids is a file of the pids controller: about the container of who reads it.
+func (b builder) pids(show func(*kernel.TaskCount) string) *fsutil.Text {
+	return b.file(func(c vfs.Caller) string {
+		t, ok := c.(*kernel.Task)
+		if !ok {
+			return "" // the kernel itself is in no container
+		}
+		return show(t.ThreadGroup().TaskCount())
+	})
 }
 
 // NewV1 returns the tmpfs-like tree of cgroup v1 controllers that a container
@@ -100,8 +112,8 @@ func NewV1(k *kernel.Kernel, c vfs.Caller, l Limits) *vfs.Superblock {
 		return fmt.Sprintf("%d\n", (user+sys)*1000)
 	}))
 	pids := b.dir().
-		Add("pids.max", b.text(orMax(l.PIDs))).
-		Add("pids.current", b.file(func(vfs.Caller) string { return strconv.Itoa(k.LiveTasks()) + "\n" }))
+		Add("pids.max", b.pids(func(n *kernel.TaskCount) string { return orMax(n.Limit()) })).
+		Add("pids.current", b.pids(func(n *kernel.TaskCount) string { return fmt.Sprintln(n.Current()) }))
 	root := b.dir()
 	for _, e := range []struct {
 		name string
