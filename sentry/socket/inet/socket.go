@@ -426,9 +426,12 @@ func (s *Socket) Name(c vfs.Caller, peer bool) ([]byte, error) {
 }
 
 // Release closes the endpoint. A TCP connection ends in the background.
-func (s *Socket) Release(vfs.Caller) {
+func (s *Socket) Release(c vfs.Caller) {
 	s.wq.EventUnregister(&s.entry)
 	s.endpoint().Close()
+	if l := s.endpoint().SocketOptions().GetLinger(); l.Enabled && l.Timeout > 0 && s.stream() && !s.listening.Load() {
+		s.linger(c, l.Timeout)
+	}
 	s.queue.Notify(wait.HUp | wait.Readable | wait.Writable | wait.Internal)
 	s.ns.DecRef()
 }

@@ -520,3 +520,95 @@ CASE(bound_connect_again) {
 	CHECK(connect(f, (void *)&at, len) == 0);
 	CHECK(getsockname(f, (void *)&b, &n) == 0 && a.sin_port == b.sin_port);
 }
+
+static long since(struct timespec *t) {
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - t->tv_sec) * 1000 + (now.tv_nsec - t->tv_nsec) / 1000000;
+}
+// stuck makes a connection whose sender has more to send than fits.
+static void stuck(int *sender, int *receiver, int seconds) {
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof a;
+	int l = socket(AF_INET, SOCK_STREAM, 0), small = 4096;
+	CHECK(setsockopt(l, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) == 0);
+	CHECK(bind(l, (void *)&a, sizeof a) == 0 && listen(l, 1) == 0 && getsockname(l, (void *)&a, &n) == 0);
+	*sender = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(connect(*sender, (void *)&a, sizeof a) == 0);
+	*receiver = accept(l, 0, 0);
+	CHECK(*receiver >= 0 && close(l) == 0);
+	struct linger how = {1, seconds};
+	CHECK(setsockopt(*sender, SOL_SOCKET, SO_LINGER, &how, sizeof how) == 0);
+	CHECK(fcntl(*sender, F_SETFL, O_NONBLOCK) == 0);
+	static char b[65536];
+	while (write(*sender, b, sizeof b) > 0) {
+	}
+	CHECK(errno == EAGAIN);
+}
+CASE(linger_until_read) {
+	int s, r;
+	stuck(&s, &r, 10);
+	pid_t pid;
+	CHILD(pid) {
+		close(s);
+		msleep(150);
+		static char b[65536];
+		while (read(r, b, sizeof b) > 0) {
+		}
+		msleep(300);
+	}
+	close(r);
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	msleep(50); // the child has closed its copy by now
+	CHECK(close(s) == 0 && since(&t) >= 140 && since(&t) < 5000);
+	CHECK(wait_code(pid) == 0);
+}
+CASE(linger_until_timeout) {
+	int s, r;
+	stuck(&s, &r, 1);
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	CHECK(close(s) == 0 && since(&t) >= 950 && since(&t) < 3000);
+}
+static void nothing(int sig) {}
+CASE(linger_until_signal) {
+	int s, r;
+	stuck(&s, &r, 10);
+	struct sigaction sa = {.sa_handler = nothing};
+	sigaction(SIGUSR1, &sa, 0);
+	pid_t pid, me = getpid();
+	CHILD(pid) {
+		close(s), close(r);
+		msleep(150);
+		kill(me, SIGUSR1);
+	}
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	msleep(50);
+	CHECK(close(s) == 0 && since(&t) < 5000 && wait_code(pid) == 0);
+}
+CASE(no_linger_at_exit) {
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	pid_t pid;
+	CHILD(pid) {
+		int s, r;
+		stuck(&s, &r, 10);
+	}
+	CHECK(wait_code(pid) == 0 && since(&t) < 5000);
+}
+CASE(nothing_to_linger_for) {
+	int s, r;
+	stuck(&s, &r, 10);
+	static char b[65536];
+	CHECK(fcntl(r, F_SETFL, O_NONBLOCK) == 0);
+	for (int i = 0; i < 50; i++) {
+		while (read(r, b, sizeof b) > 0) {
+		}
+		msleep(10);
+	}
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	CHECK(close(s) == 0 && since(&t) < 1000);
+}
