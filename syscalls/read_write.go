@@ -51,61 +51,42 @@ func writeFile(t *task, d *vfs.Description, src usermem.Seq) (uintptr, error) {
 	return 0, err
 }
 
-// Read is read(2).
-func Read(t *task, a arguments) (uintptr, error) {
+// buffers says how the memory arguments of a call are given.
+type buffers func(t *task, a arguments) (usermem.Seq, error)
+
+func oneBuffer(t *task, a arguments) (usermem.Seq, error) {
+	return t.SingleSeq(addr(a[1].Pointer()), a[2].Size())
+}
+
+func manyBuffers(t *task, a arguments) (usermem.Seq, error) {
+	return t.IovecSeq(addr(a[1].Pointer()), a[2].Int())
+}
+
+// onFile calls op with the open file and the memory that a call names in its first three arguments.
+func onFile(t *task, a arguments, b buffers, op func(t *task, d *vfs.Description, s usermem.Seq) (uintptr, error)) (uintptr, error) {
 	d := t.GetIOFile(a[0].Int())
 	if d == nil {
 		return 0, unix.EBADF
 	}
 	defer d.DecRef(t)
-	dst, err := t.SingleSeq(addr(a[1].Pointer()), a[2].Size())
+	s, err := b(t, a)
 	if err != nil {
 		return 0, err
 	}
-	return readFile(t, d, dst)
+	return op(t, d, s)
 }
+
+// Read is read(2).
+func Read(t *task, a arguments) (uintptr, error) { return onFile(t, a, oneBuffer, readFile) }
 
 // Write is write(2).
-func Write(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	src, err := t.SingleSeq(addr(a[1].Pointer()), a[2].Size())
-	if err != nil {
-		return 0, err
-	}
-	return writeFile(t, d, src)
-}
+func Write(t *task, a arguments) (uintptr, error) { return onFile(t, a, oneBuffer, writeFile) }
 
 // Readv is readv(2).
-func Readv(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	dst, err := t.IovecSeq(addr(a[1].Pointer()), a[2].Int())
-	if err != nil {
-		return 0, err
-	}
-	return readFile(t, d, dst)
-}
+func Readv(t *task, a arguments) (uintptr, error) { return onFile(t, a, manyBuffers, readFile) }
 
 // Writev is writev(2).
-func Writev(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	src, err := t.IovecSeq(addr(a[1].Pointer()), a[2].Int())
-	if err != nil {
-		return 0, err
-	}
-	return writeFile(t, d, src)
-}
+func Writev(t *task, a arguments) (uintptr, error) { return onFile(t, a, manyBuffers, writeFile) }
 
 // readAt is pread(2) of an open file.
 func readAt(t *task, d *vfs.Description, dst usermem.Seq, off int64) (uintptr, error) {
@@ -139,80 +120,38 @@ func writeAt(t *task, d *vfs.Description, src usermem.Seq, off int64) (uintptr, 
 	return 0, err
 }
 
-// Pread64 is pread(2).
-func Pread64(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	dst, err := t.SingleSeq(addr(a[1].Pointer()), a[2].Size())
-	if err != nil {
-		return 0, err
-	}
-	return readAt(t, d, dst, a[3].Int64())
+// atOffset calls op as onFile does, with the offset that is the fourth argument.
+func atOffset(t *task, a arguments, b buffers, op func(t *task, d *vfs.Description, s usermem.Seq, off int64) (uintptr, error)) (uintptr, error) {
+	return onFile(t, a, b, func(t *task, d *vfs.Description, s usermem.Seq) (uintptr, error) { return op(t, d, s, a[3].Int64()) })
 }
+
+// Pread64 is pread(2).
+func Pread64(t *task, a arguments) (uintptr, error) { return atOffset(t, a, oneBuffer, readAt) }
 
 // Pwrite64 is pwrite(2).
-func Pwrite64(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	src, err := t.SingleSeq(addr(a[1].Pointer()), a[2].Size())
-	if err != nil {
-		return 0, err
-	}
-	return writeAt(t, d, src, a[3].Int64())
-}
+func Pwrite64(t *task, a arguments) (uintptr, error) { return atOffset(t, a, oneBuffer, writeAt) }
 
 // Preadv is preadv(2).
-func Preadv(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	dst, err := t.IovecSeq(addr(a[1].Pointer()), a[2].Int())
-	if err != nil {
-		return 0, err
-	}
-	return readAt(t, d, dst, a[3].Int64())
-}
+func Preadv(t *task, a arguments) (uintptr, error) { return atOffset(t, a, manyBuffers, readAt) }
 
 // Pwritev is pwritev(2).
-func Pwritev(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	src, err := t.IovecSeq(addr(a[1].Pointer()), a[2].Int())
-	if err != nil {
-		return 0, err
-	}
-	return writeAt(t, d, src, a[3].Int64())
-}
+func Pwritev(t *task, a arguments) (uintptr, error) { return atOffset(t, a, manyBuffers, writeAt) }
 
 // Preadv2 is preadv2(2).
 func Preadv2(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	dst, err := t.IovecSeq(addr(a[1].Pointer()), a[2].Int())
-	if err != nil {
-		return 0, err
-	}
-	flags := a[5].Int()
+	return onFile(t, a, manyBuffers, func(t *task, d *vfs.Description, dst usermem.Seq) (uintptr, error) {
+		return readWith(t, d, dst, a[3].Int64(), a[5].Int())
+	})
+}
+
+// readWith is preadv2 with flags, at offset -1 that of the file.
+func readWith(t *task, d *vfs.Description, dst usermem.Seq, off int64, flags int32) (uintptr, error) {
 	if flags&^(unix.RWF_HIPRI|unix.RWF_NOWAIT) != 0 {
 		return 0, unix.EOPNOTSUPP
 	}
-	off := a[3].Int64()
 	if flags&unix.RWF_NOWAIT != 0 {
 		var n int64
+		var err error
 		if off == -1 {
 			n, err = d.Read(t, dst)
 		} else if off < 0 {
@@ -230,21 +169,18 @@ func Preadv2(t *task, a arguments) (uintptr, error) {
 
 // Pwritev2 is pwritev2(2).
 func Pwritev2(t *task, a arguments) (uintptr, error) {
-	d := t.GetIOFile(a[0].Int())
-	if d == nil {
-		return 0, unix.EBADF
-	}
-	defer d.DecRef(t)
-	src, err := t.IovecSeq(addr(a[1].Pointer()), a[2].Int())
-	if err != nil {
-		return 0, err
-	}
-	flags := a[5].Int()
+	return onFile(t, a, manyBuffers, func(t *task, d *vfs.Description, src usermem.Seq) (uintptr, error) {
+		return writeWith(t, d, src, a[3].Int64(), a[5].Int())
+	})
+}
+
+// writeWith is pwritev2 with flags, at offset -1 that of the file.
+func writeWith(t *task, d *vfs.Description, src usermem.Seq, off int64, flags int32) (uintptr, error) {
 	if flags&^(unix.RWF_HIPRI|unix.RWF_NOWAIT|unix.RWF_SYNC|unix.RWF_DSYNC|unix.RWF_APPEND) != 0 {
 		return 0, unix.EOPNOTSUPP
 	}
-	off := a[3].Int64()
 	var n uintptr
+	var err error
 	switch {
 	case flags&unix.RWF_APPEND != 0:
 		n, err = appendTo(t, d, src, off)

@@ -39,6 +39,31 @@ func newEnd(t *task, fd int32) (end, error) {
 	return e, nil
 }
 
+// withEnds calls f with the two descriptors of a call that moves n bytes between them, if they are readable and
+// writable. Nothing is to be done for no bytes.
+func withEnds(t *task, from, to int32, n uint64, flags uint32, f func(in, out *end) (uintptr, error)) (uintptr, error) {
+	if flags&^spliceFlags != 0 {
+		return 0, unix.EINVAL
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	in, err := newEnd(t, from)
+	if err != nil {
+		return 0, err
+	}
+	defer in.d.DecRef(t)
+	out, err := newEnd(t, to)
+	if err != nil {
+		return 0, err
+	}
+	defer out.d.DecRef(t)
+	if !in.d.Readable() || !out.d.Writable() {
+		return 0, unix.EBADF
+	}
+	return f(&in, &out)
+}
+
 // takeOffset reads the offset argument of an end.
 func (e *end) takeOffset(t *task, p addr) error {
 	if p == 0 {
@@ -63,29 +88,13 @@ func (e *end) takeOffset(t *task, p addr) error {
 
 // Splice is splice(2).
 func Splice(t *task, a arguments) (uintptr, error) {
-	n, flags := a[4].Size(), a[5].Uint()
-	if flags&^spliceFlags != 0 {
-		return 0, unix.EINVAL
-	}
-	if n == 0 {
-		return 0, nil
-	}
-	in, err := newEnd(t, a[0].Int())
-	if err != nil {
-		return 0, err
-	}
-	defer in.d.DecRef(t)
-	out, err := newEnd(t, a[2].Int())
-	if err != nil {
-		return 0, err
-	}
-	defer out.d.DecRef(t)
-	switch {
-	case !in.d.Readable() || !out.d.Writable():
-		return 0, unix.EBADF
-	case in.pipe == nil && out.pipe == nil:
-		return 0, unix.EINVAL
-	case out.pipe == nil && out.d.Flags()&unix.O_APPEND != 0:
+	return withEnds(t, a[0].Int(), a[2].Int(), a[4].Size(), a[5].Uint(), func(in, out *end) (uintptr, error) {
+		return splice(t, in, out, a)
+	})
+}
+
+func splice(t *task, in, out *end, a arguments) (uintptr, error) {
+	if in.pipe == nil && out.pipe == nil || out.pipe == nil && out.d.Flags()&unix.O_APPEND != 0 {
 		return 0, unix.EINVAL
 	}
 	if err := in.takeOffset(t, addr(a[1].Pointer())); err != nil {
@@ -94,14 +103,14 @@ func Splice(t *task, a arguments) (uintptr, error) {
 	if err := out.takeOffset(t, addr(a[3].Pointer())); err != nil {
 		return 0, err
 	}
-	done, err := awaitSplice(t, &in, &out, flags, func() (int64, error) { return spliceOnce(t, &in, &out, n) })
+	done, err := awaitSplice(t, in, out, a[5].Uint(), func() (int64, error) { return spliceOnce(t, in, out, a[4].Size()) })
 	if err == unix.EPIPE && out.pipe != nil {
 		t.SendSignal(int32(unix.SIGPIPE))
 	}
 	if done <= 0 {
 		return 0, err
 	}
-	for i, e := range []*end{&in, &out} {
+	for i, e := range []*end{in, out} {
 		if e.offset {
 			off := e.off + done
 			if err := usermem.CopyOutVal(t.MM(), addr(a[1+2*i].Pointer()), &off); err != nil {
@@ -185,35 +194,16 @@ func awaitSplice(t *task, in, out *end, flags uint32, op func() (int64, error)) 
 // Tee is tee(2).
 func Tee(t *task, a arguments) (uintptr, error) {
 	n, flags := a[2].Size(), a[3].Uint()
-	if flags&^spliceFlags != 0 {
-		return 0, unix.EINVAL
-	}
-	if n == 0 {
-		return 0, nil
-	}
-	in, err := newEnd(t, a[0].Int())
-	if err != nil {
-		return 0, err
-	}
-	defer in.d.DecRef(t)
-	out, err := newEnd(t, a[1].Int())
-	if err != nil {
-		return 0, err
-	}
-	defer out.d.DecRef(t)
-	if !in.d.Readable() || !out.d.Writable() {
-		return 0, unix.EBADF
-	}
-	if in.pipe == nil || out.pipe == nil || in.pipe == out.pipe {
-		return 0, unix.EINVAL
-	}
-	done, err := awaitSplice(t, &in, &out, flags, func() (int64, error) {
-		return pipe.Transfer(in.pipe, out.pipe, n, true)
+	return withEnds(t, a[0].Int(), a[1].Int(), n, flags, func(in, out *end) (uintptr, error) {
+		if in.pipe == nil || out.pipe == nil || in.pipe == out.pipe {
+			return 0, unix.EINVAL
+		}
+		done, err := awaitSplice(t, in, out, flags, func() (int64, error) { return pipe.Transfer(in.pipe, out.pipe, n, true) })
+		if err == unix.EPIPE {
+			t.SendSignal(int32(unix.SIGPIPE))
+		}
+		return uintptr(max(done, 0)), err
 	})
-	if err == unix.EPIPE {
-		t.SendSignal(int32(unix.SIGPIPE))
-	}
-	return uintptr(max(done, 0)), err
 }
 
 // Vmsplice is vmsplice(2): as pages are copied, it is writev to the writing

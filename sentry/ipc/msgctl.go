@@ -23,59 +23,30 @@ func (q *Queue) stat() MsgStat {
 
 // MsgStat returns a queue's state, found by index if byIndex; anybody may ask if any.
 func (n *Namespace) MsgStat(c Caller, id int32, byIndex, any bool) (MsgStat, error) {
-	find := n.msg.lock
-	if byIndex {
-		find = n.msg.lockIndex
-	}
-	q, err := find(id)
-	if err != nil {
-		return MsgStat{}, err
-	}
-	defer q.Unlock()
-	if !any {
-		if err := n.allows(c, &q.header, ReadBits); err != nil {
-			return MsgStat{}, err
-		}
-	}
-	return q.stat(), nil
+	return stat(n, &n.msg, c, id, byIndex, any, (*Queue).stat)
 }
 
 // MsgSet is msgctl(2) IPC_SET. Only CAP_SYS_RESOURCE makes a queue larger than msgmnb.
 func (n *Namespace) MsgSet(c Caller, id int32, o Ownership, maxBytes uint64) error {
-	l := n.Limits()
-	q, err := n.msg.lock(id)
-	if err != nil {
-		return err
-	}
-	defer q.Unlock()
-	if err := n.owns(c, &q.header); err != nil {
-		return err
-	}
-	if maxBytes > uint64(l.MsgMnb) && !c.Creds().HasRootCap(unix.CAP_SYS_RESOURCE) {
-		return unix.EPERM
-	}
-	q.set(c, o)
-	q.max = maxBytes
-	for _, r := range q.receivers {
-		r.finish(nil, unix.EAGAIN) // they look again whether they may
-	}
-	q.receivers = nil
-	q.room.Notify(wait.Internal)
-	return nil
+	most := uint64(n.Limits().MsgMnb)
+	return change(n, &n.msg, c, id, func(q *Queue) error {
+		if maxBytes > most && !c.Creds().HasRootCap(unix.CAP_SYS_RESOURCE) {
+			return unix.EPERM
+		}
+		q.set(c, o)
+		q.max = maxBytes
+		for _, r := range q.receivers {
+			r.finish(nil, unix.EAGAIN) // they look again whether they may
+		}
+		q.receivers = nil
+		q.room.Notify(wait.Internal)
+		return nil
+	})
 }
 
 // MsgRemove is msgctl(2) IPC_RMID.
 func (n *Namespace) MsgRemove(c Caller, id int32) error {
-	q, err := n.msg.lock(id)
-	if err != nil {
-		return err
-	}
-	err = n.owns(c, &q.header)
-	q.Unlock()
-	if err == nil {
-		n.removeQueue(q)
-	}
-	return err
+	return removeOwned(n, &n.msg, c, id, n.removeQueue)
 }
 
 // MsgTotals returns the highest index in use, the number of queues, of messages
@@ -90,14 +61,4 @@ func (n *Namespace) MsgTotals() (top, used int, count, bytes uint64) {
 }
 
 // MsgList returns the state of every queue (/proc/sysvipc/msg).
-func (n *Namespace) MsgList() []MsgStat {
-	var list []MsgStat
-	for _, q := range n.msg.all() {
-		q.Lock()
-		if !q.removed {
-			list = append(list, q.stat())
-		}
-		q.Unlock()
-	}
-	return list
-}
+func (n *Namespace) MsgList() []MsgStat { return list(&n.msg, (*Queue).stat) }

@@ -15,52 +15,20 @@ func (s *Set) stat() SemStat {
 
 // SemStat returns a set's state, found by index if byIndex; anybody may ask if any.
 func (n *Namespace) SemStat(c Caller, id int32, byIndex, any bool) (SemStat, error) {
-	find := n.sem.lock
-	if byIndex {
-		find = n.sem.lockIndex
-	}
-	s, err := find(id)
-	if err != nil {
-		return SemStat{}, err
-	}
-	defer s.Unlock()
-	if !any {
-		if err := n.allows(c, &s.header, ReadBits); err != nil {
-			return SemStat{}, err
-		}
-	}
-	return s.stat(), nil
+	return stat(n, &n.sem, c, id, byIndex, any, (*Set).stat)
 }
 
 // SemSet is semctl(2) IPC_SET.
 func (n *Namespace) SemSet(c Caller, id int32, o Ownership) error {
-	s, err := n.sem.lock(id)
-	if err != nil {
-		return err
-	}
-	defer s.Unlock()
-	if err := n.owns(c, &s.header); err != nil {
-		return err
-	}
-	s.set(c, o)
-	return nil
+	return change(n, &n.sem, c, id, func(s *Set) error { s.set(c, o); return nil })
 }
 
 // SemRemove is semctl(2) IPC_RMID.
 func (n *Namespace) SemRemove(c Caller, id int32) error {
-	s, err := n.sem.lock(id)
-	if err != nil {
-		return err
-	}
-	err = n.owns(c, &s.header)
-	s.Unlock()
-	if err == nil {
-		n.removeSet(s)
-	}
-	return err
+	return removeOwned(n, &n.sem, c, id, n.removeSet)
 }
 
-// with calls f with a set on which c has the wanted rights, locked.
+// withSet calls f with a set on which c has the wanted rights, locked.
 func (n *Namespace) withSet(c Caller, id int32, rights uint32, f func(s *Set) error) error {
 	s, err := n.sem.lock(id)
 	if err != nil {
@@ -173,14 +141,4 @@ func (n *Namespace) SemTotals() (top, used int, sems int64) {
 }
 
 // SemList returns the state of every set (/proc/sysvipc/sem).
-func (n *Namespace) SemList() []SemStat {
-	var list []SemStat
-	for _, s := range n.sem.all() {
-		s.Lock()
-		if !s.removed {
-			list = append(list, s.stat())
-		}
-		s.Unlock()
-	}
-	return list
-}
+func (n *Namespace) SemList() []SemStat { return list(&n.sem, (*Set).stat) }

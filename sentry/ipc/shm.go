@@ -205,49 +205,17 @@ func (s *Segment) stat() ShmStat {
 
 // ShmStat returns a segment's state, found by index if byIndex; anybody may ask if any.
 func (n *Namespace) ShmStat(c Caller, id int32, byIndex, any bool) (ShmStat, error) {
-	find := n.shm.lock
-	if byIndex {
-		find = n.shm.lockIndex
-	}
-	s, err := find(id)
-	if err != nil {
-		return ShmStat{}, err
-	}
-	defer s.Unlock()
-	if !any {
-		if err := n.allows(c, &s.header, ReadBits); err != nil {
-			return ShmStat{}, err
-		}
-	}
-	return s.stat(), nil
+	return stat(n, &n.shm, c, id, byIndex, any, (*Segment).stat)
 }
 
 // ShmSet is shmctl(2) IPC_SET.
 func (n *Namespace) ShmSet(c Caller, id int32, o Ownership) error {
-	s, err := n.shm.lock(id)
-	if err != nil {
-		return err
-	}
-	defer s.Unlock()
-	if err := n.owns(c, &s.header); err != nil {
-		return err
-	}
-	s.set(c, o)
-	return nil
+	return change(n, &n.shm, c, id, func(s *Segment) error { s.set(c, o); return nil })
 }
 
 // ShmRemove is shmctl(2) IPC_RMID.
 func (n *Namespace) ShmRemove(c Caller, id int32) error {
-	s, err := n.shm.lock(id)
-	if err != nil {
-		return err
-	}
-	err = n.owns(c, &s.header)
-	s.Unlock()
-	if err == nil {
-		n.removeSegment(s)
-	}
-	return err
+	return removeOwned(n, &n.shm, c, id, n.removeSegment)
 }
 
 // ShmLock is shmctl(2) SHM_LOCK and SHM_UNLOCK. limit is how many bytes the
@@ -305,17 +273,7 @@ func (n *Namespace) ShmTotals() (top, used int, pages, present uint64) {
 }
 
 // ShmList returns the state of every segment (/proc/sysvipc/shm).
-func (n *Namespace) ShmList() []ShmStat {
-	var list []ShmStat
-	for _, s := range n.shm.all() {
-		s.Lock()
-		if !s.removed {
-			list = append(list, s.stat())
-		}
-		s.Unlock()
-	}
-	return list
-}
+func (n *Namespace) ShmList() []ShmStat { return list(&n.shm, (*Segment).stat) }
 
 // CreatorGone is told when a process ends: with shm_rmid_forced what it has
 // made and nobody is attached to goes.

@@ -297,3 +297,59 @@ func get[T object](n *Namespace, t *table[T], c Caller, key int32, flags uint32,
 	}
 	return o.head().id, nil
 }
+
+// stat returns what show says of an object, found by index if byIndex; anybody
+// may ask if any.
+func stat[T object, S any](n *Namespace, t *table[T], c Caller, id int32, byIndex, any bool, show func(T) S) (st S, err error) {
+	find := t.lock
+	if byIndex {
+		find = t.lockIndex
+	}
+	o, err := find(id)
+	if err != nil {
+		return st, err
+	}
+	defer o.Unlock()
+	if !any {
+		if err := n.allows(c, o.head(), ReadBits); err != nil {
+			return st, err
+		}
+	}
+	return show(o), nil
+}
+
+// change calls f with an object that c owns, locked (IPC_SET).
+func change[T object](n *Namespace, t *table[T], c Caller, id int32, f func(T) error) error {
+	o, err := t.lock(id)
+	if err != nil {
+		return err
+	}
+	defer o.Unlock()
+	if err := n.owns(c, o.head()); err != nil {
+		return err
+	}
+	return f(o)
+}
+
+// removeOwned calls remove with an object that c owns, not locked (IPC_RMID).
+func removeOwned[T object](n *Namespace, t *table[T], c Caller, id int32, remove func(T)) error {
+	var found T
+	err := change(n, t, c, id, func(o T) error { found = o; return nil })
+	if err == nil {
+		remove(found)
+	}
+	return err
+}
+
+// list returns what show says of every object.
+func list[T object, S any](t *table[T], show func(T) S) []S {
+	var all []S
+	for _, o := range t.all() {
+		o.Lock()
+		if !o.head().removed {
+			all = append(all, show(o))
+		}
+		o.Unlock()
+	}
+	return all
+}

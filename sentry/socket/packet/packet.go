@@ -205,19 +205,9 @@ func (s *Socket) Send(_ vfs.Caller, src usermem.Seq, m *socket.SendArgs) (int64,
 	defer k.Free()
 	sent, terr := s.ep.Write(k, tcpip.WriteOptions{To: &to, Atomic: true})
 	if terr != nil {
-		return 0, errno(terr)
+		return 0, netstack.Errno(terr)
 	}
 	return sent, nil
-}
-
-func errno(terr tcpip.Error) unix.Errno {
-	switch terr.(type) {
-	case *tcpip.ErrWouldBlock:
-		return unix.EAGAIN
-	case *tcpip.ErrBadBuffer:
-		return unix.EFAULT
-	}
-	return netstack.Errno(terr)
 }
 
 // Recv receives one frame or packet.
@@ -230,7 +220,7 @@ func (s *Socket) Recv(_ vfs.Caller, dst usermem.Seq, flags int, r *socket.Receiv
 		NeedLinkPacketInfo: r.WantFrom,
 	})
 	if terr != nil {
-		return 0, errno(terr)
+		return 0, netstack.Errno(terr)
 	}
 	r.Full = int64(res.Total)
 	if res.Total > res.Count {
