@@ -33,7 +33,13 @@ func TestThreadsRefused(t *testing.T) {
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				t.Skip("needs a pids cgroup: ", err)
 			}
-			t.Cleanup(func() { os.Remove(dir) })
+			t.Cleanup(func() {
+				// Other controllers of cgroup v1 have got the directory too.
+				dirs, _ := filepath.Glob("/sys/fs/cgroup/*/" + outer)
+				for _, d := range append(dirs, dir) {
+					os.Remove(d)
+				}
+			})
 			if err := os.WriteFile(filepath.Join(dir, "pids.max"), []byte("200"), 0); err != nil {
 				t.Skip("needs a pids cgroup: ", err)
 			}
