@@ -1,6 +1,7 @@
 package syscalls
 
 import (
+	"math/bits"
 	"runtime"
 	"unsafe"
 
@@ -409,15 +410,18 @@ func IoprioSet(t *task, a arguments) (uintptr, error) {
 	return 0, nil
 }
 
-// Getcpu is getcpu(2): one processor is as good as another.
+// Getcpu is getcpu(2): of the processors a task may use one is as good as
+// another, so it is told the first.
 func Getcpu(t *task, a arguments) (uintptr, error) {
-	var zero uint32
-	for _, p := range a[:2] {
-		if p != 0 {
-			if err := usermem.CopyOutVal(t.MM(), addr(p.Pointer()), &zero); err != nil {
-				return 0, err
-			}
+	cpu := uint32(bits.TrailingZeros64(t.Affinity()))
+	node := uint32(0)
+	if p := addr(a[0].Pointer()); p != 0 {
+		if err := usermem.CopyOutVal(t.MM(), p, &cpu); err != nil {
+			return 0, err
 		}
+	}
+	if p := addr(a[1].Pointer()); p != 0 {
+		return 0, usermem.CopyOutVal(t.MM(), p, &node)
 	}
 	return 0, nil
 }
