@@ -47,7 +47,8 @@ type context struct {
 	slept  bool   // since then
 	answer answerSet
 
-	watched atomic.Bool // see expect
+	watched atomic.Bool   // see expect
+	since   atomic.Uint64 // when it was interrupted last, in ticks
 }
 
 // Switch implements platform.Context.

@@ -80,6 +80,11 @@ func newKeeper() (*keeper, error) {
 	if err := <-started; err != nil {
 		return nil, err
 	}
+	first, err := k.fork() // what the host refuses is found out now
+	if err != nil {
+		return nil, err
+	}
+	k.pool <- first
 	go k.fill()
 	k.stock <- struct{}{}
 	return k, nil
@@ -232,7 +237,7 @@ func (k *keeper) newProcess() (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	p := &process{k: k, slot: k.freeCtls[n-1], done: done}
+	p := &process{k: k, slot: k.freeCtls[n-1], done: done, home: nowhere}
 	k.freeCtls = k.freeCtls[:n-1]
 	ctl := p.ctl()
 	clear(unsafe.Slice((*byte)(ctl), ctlStride))

@@ -2,6 +2,7 @@ package systrap
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type process struct {
 
 	mu      sync.Mutex // one request at a time
 	seq     uint32
+	home    int32 // the core the mapper is kept on
 	idle    []*thread
 	threads []*thread
 	lineage *lineage // set by its last user's Release
@@ -52,9 +54,19 @@ func (p *process) ctl() unsafe.Pointer { return unsafe.Add(p.k.ctlMem, uintptr(p
 
 // carryOut has the mapper make the calls in list, in order, and waits for it. All
 // are tried; the error is that one failed. p.mu is held.
+//
+// Both sides sleep while the other works, so they share a core: to wake another
+// one takes ten times as long.
 func (p *process) carryOut(list []entry) error {
 	ctl := p.ctl()
 	var failed error
+	self, here := unix.Gettid(), int32(core())
+	setAffinity(self, here)
+	defer p.k.pacer.roam(self)
+	if p.pid != 0 && p.home != here {
+		setAffinity(p.pid, here)
+		p.home = here
+	}
 	for len(list) > 0 {
 		n := copy((*[maxEntries]entry)(unsafe.Add(ctl, ctlEntries))[:], list)
 		list = list[n:]
@@ -135,8 +147,11 @@ func (p *process) newThread() (*thread, error) {
 // is the descriptor of its listener.
 func (t *thread) confined() (int, error) {
 	for start := time.Now(); ; {
-		if fd := int32(atomic.LoadUint32(t.u32(offNotify))); fd != 0 {
+		switch fd := int32(atomic.LoadUint32(t.u32(offNotify))); {
+		case fd > 0:
 			return int(fd), nil
+		case fd < 0:
+			return 0, errors.New("the host refuses seccomp notifications (they need Linux 5.19)")
 		}
 		if t.p.dead.Load() || time.Since(start) > patience {
 			return 0, errDead

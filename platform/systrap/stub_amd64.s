@@ -132,6 +132,7 @@ TEXT ·stubThread(SB),NOSPLIT|NOFRAME,$0
 	MOVL	AX, 0x160(GS)
 	JMP	·stubSleep(SB)
 fail:
+	MOVL	$-1, 0x160(GS)
 	XORL	DI, DI
 	MOVL	$SYS_exit, AX
 	SYSCALL

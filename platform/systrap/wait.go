@@ -12,6 +12,9 @@ const (
 	// patience is how long a thread may take to notice an interrupt before its
 	// process is taken to be hostile, and killed.
 	patience = 5 * time.Second
+	// patienceTicks is less than that on any machine, in ticks of the time stamp
+	// counter.
+	patienceTicks = 4_000_000_000
 
 	// spinTicks is how long we look for the stub before we sleep, in ticks of the
 	// time stamp counter; about what sleeping and waking cost.
@@ -107,6 +110,18 @@ func (c *context) give(t *thread) error {
 	return nil
 }
 
+// setAffinity keeps a host thread on one core.
+func setAffinity(tid int, core int32) {
+	var set unix.CPUSet
+	set.Set(int(core))
+	unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(tid), unsafe.Sizeof(set), uintptr(unsafe.Pointer(&set)))
+}
+
+// roam lets a host thread run on all cores.
+func (p *pacer) roam(tid int) {
+	unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(tid), unsafe.Sizeof(p.allowed), uintptr(unsafe.Pointer(&p.allowed)))
+}
+
 // part keeps the stub off our core when both are to spin, and lets it come
 // when they are not: to wake each other is cheapest on one core. Where we are
 // may change whenever we sleep.
@@ -165,13 +180,24 @@ func (c *context) look(state *uint32) bool {
 
 // expect kills the stub if an interrupt is not noticed in time.
 func (c *context) expect(t *thread) {
+	c.since.Store(tsc())
 	if !c.watched.CompareAndSwap(false, true) {
 		return
 	}
-	time.AfterFunc(patience, func() {
-		c.watched.Store(false)
-		if c.state.Load() == interrupted && c.target.Load() == t && atomic.LoadUint32(t.u32(offInterrupt)) != 0 {
-			unix.Kill(t.p.pid, unix.SIGKILL)
+	time.AfterFunc(patience, func() { c.check(t) })
+}
+
+// check looks at an interrupt that was sent some time ago, or at a later one.
+func (c *context) check(t *thread) {
+	c.watched.Store(false)
+	if c.state.Load() != interrupted || c.target.Load() != t {
+		return
+	}
+	if tsc()-c.since.Load() < patienceTicks {
+		if c.watched.CompareAndSwap(false, true) {
+			time.AfterFunc(patience, func() { c.check(t) })
 		}
-	})
+		return
+	}
+	unix.Kill(t.p.pid, unix.SIGKILL)
 }

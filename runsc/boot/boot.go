@@ -68,10 +68,6 @@ func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
 	for fd := ListenFD; fd <= ConsoleFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	rules, err := seccompfilters.Sentry(conf.Platform)
-	if err != nil {
-		return nil, err
-	}
 	if newSandbox == nil {
 		return nil, errors.New("this build has no kernel")
 	}
@@ -82,6 +78,10 @@ func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
 		return nil, err
 	}
 	sandbox, err := newSandbox(conf)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := seccompfilters.Sentry(conf.Platform)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import "ringfort/runsc/control"
 type Config struct {
 	// ID is the sandbox, which is also its first container.
 	ID string `json:"id"`
-	// Platform is "ptrace", "systrap" or "kvm".
+	// Platform is "auto", "systrap" or "ptrace"; the sandbox makes "auto" one of the others.
 	Platform string `json:"platform"`
 	// Debug turns on debug messages in the log.
 	Debug bool `json:"debug"`

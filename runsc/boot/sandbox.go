@@ -53,7 +53,7 @@ func openMemory() (err error) {
 
 // NewSandbox builds the kernel of a sandbox. It is a NewSandboxFunc.
 func NewSandbox(conf *Config) (control.Sandbox, error) {
-	p, err := newPlatform(conf.Platform)
+	p, err := newPlatform(conf)
 	if err != nil {
 		return nil, err
 	}
@@ -82,20 +82,32 @@ func NewSandbox(conf *Config) (control.Sandbox, error) {
 	memdev.Register()
 	limits := &cgroupfs.Limits{}
 	registerFileSystems(k, limits)
-	// Tasks spend their lives in blocking host calls that hold no processor; a few
-	// more let the others go on at once.
-	runtime.GOMAXPROCS(max(4, 2*runtime.NumCPU()))
+	if conf.Platform == "ptrace" {
+		// Its tasks spend their lives in blocking host calls that hold no processor; a
+		// few more let the others go on at once.
+		runtime.GOMAXPROCS(max(4, 2*runtime.NumCPU()))
+	}
 	return &sandbox{conf: conf, k: k, log: log, limits: limits, containers: map[string]*container{}}, nil
 }
 
-func newPlatform(name string) (platform.Platform, error) {
-	switch name {
-	case "ptrace", "":
+// newPlatform starts the platform that conf names and notes which it is.
+func newPlatform(conf *Config) (platform.Platform, error) {
+	switch conf.Platform {
+	case "ptrace":
 		return ptrace.New()
 	case "systrap":
 		return systrap.New()
+	case "auto":
+		p, err := systrap.New()
+		if err == nil {
+			conf.Platform = "systrap"
+			return p, nil
+		}
+		slog.Warn("applications run on the slower ptrace platform", "reason", err)
+		conf.Platform = "ptrace"
+		return ptrace.New()
 	}
-	return nil, fmt.Errorf("platform %q is not available in this build: use systrap or ptrace", name)
+	return nil, fmt.Errorf("platform %q is not available in this build: use auto, systrap or ptrace", conf.Platform)
 }
 
 // newLoader reads what the auxiliary vector says of the machine from our own.

@@ -177,7 +177,7 @@ func (a *app) globalFlags(fs *flag.FlagSet) (version *bool) {
 	fs.BoolVar(&o.Debug, "debug", false, "write debug messages to the debug log")
 	fs.BoolVar(&o.SystemdCgroup, "systemd-cgroup", false, "let systemd make cgroups; cgroupsPath is \"slice:prefix:name\"")
 	fs.StringVar(&o.DebugLog, "debug-log", "", "`file`, or directory when it ends with /, for messages of the sandbox")
-	fs.StringVar(&o.Platform, "platform", "ptrace", "how applications are run: `systrap` or ptrace")
+	fs.StringVar(&o.Platform, "platform", "auto", "how applications are run: `auto` (systrap where the host can, else ptrace), systrap or ptrace")
 	fs.StringVar(&o.Network, "network", "sandbox", "`sandbox` (own stack on the links of the network namespace) or none (loopback only)")
 	fs.StringVar(&o.Overlay, "overlay", "none", "where writes to the root file system go: `none` (to it) or memory")
 	fs.BoolVar(&o.Strace, "strace", false, "print every system call of the application to the debug log")
@@ -207,7 +207,7 @@ func (a *app) complete() error {
 		option, value string
 		known         []string
 	}{
-		{"platform", o.Platform, []string{"systrap", "ptrace"}},
+		{"platform", o.Platform, []string{"auto", "systrap", "ptrace"}},
 		{"network", o.Network, []string{"sandbox", "none"}},
 		{"overlay", o.Overlay, []string{"none", "memory"}},
 	} {

@@ -117,7 +117,7 @@ func checkDescriptors(t *testing.T, proc, id string, gofer bool) {
 			continue
 		}
 		allowed := to == os.DevNull
-		for _, prefix := range []string{"socket:", "anon_inode:[event", "/memfd:", "pipe:"} {
+		for _, prefix := range []string{"socket:", "anon_inode:[event", "anon_inode:seccomp notify", "/memfd:", "pipe:"} {
 			allowed = allowed || strings.HasPrefix(to, prefix)
 		}
 		for _, part := range []string{"/" + id + "/exit", "/" + id + "/sentry.log", "/said"} {

@@ -1,0 +1,61 @@
+// Package systrap is the default platform: application threads are host threads
+// of stub processes that hand their registers to the Sentry through shared memory.
+//
+// # Processes and threads
+//
+// Each address space is one host process, forked from a template whose memory is
+// empty but for the stub's pages at the top of the user half (layout.go). Its
+// first thread, the mapper, never runs application code: it carries out mmap,
+// munmap and mprotect for the Sentry, from a control block that is read-only in the
+// stub, and answers through an eventfd (process.go). All other threads run the
+// application. They find the page they share with the Sentry, their area, by GS.
+//
+// # What the application can do with all that
+//
+// It can read and jump to the stub's code, and write to the areas of its own
+// process. Therefore:
+//   - Its threads have a seccomp filter (filter.go) that traps every call made
+//     outside the stub's code, and inside allows a notification, rt_sigreturn and
+//     sched_yield, and kills for all others. The mapper's calls are not among them.
+//   - The mapper keeps its state in registers and reads only what cannot be written
+//     in the stub. That a page is gone is known from the eventfd, which no other
+//     thread can write to.
+//   - What the Sentry reads in an area it reads once, and checks: a process can
+//     deceive the Sentry about its own registers only.
+//
+// # Handing over
+//
+// The state word of an area says who has the context and whether the other side
+// sleeps (layout.go). A side that waits spins or sleeps (wait.go): it spins only
+// after a run of short turns, while there are more cores than contexts that want
+// to run, and not for a while after it has lost its core to something else; stub
+// and Sentry thread are then kept on different cores. Otherwise both sleep, and
+// wake each other by seccomp notifications on one core. An idle sandbox has no
+// side that spins, and no timer.
+//
+// Tried in the Sentry, on 2 cores of a virtual machine, round trip of an lseek
+// (native 0.1 µs):
+//
+//	both sides spin on cores of their own             0.4–0.9 µs
+//	seccomp notification, synchronous wake-up         4.8–7 µs, also with both cores busy
+//	futex, threads where the scheduler puts them      5–29 µs with both cores busy
+//	spinning without keeping the sides apart          7–12 µs: notifications draw both to one core
+//	SIGSYS instead of a patched call site adds        1.6–2 µs
+//	answered in the stub (getpid)                     0.015–0.02 µs
+//
+// # Call sites
+//
+// A SYSCALL that traps often is replaced by a jump to a trampoline (patch.go), in a
+// private copy of its page, if it lies in a private mapping of a file that
+// cannot be written, and if no thread of the address space runs meanwhile.
+// Patterns are MOV $nr, AX; SYSCALL and SYSCALL; CMPQ AX, $imm. A jump to the SYSCALL
+// of the first hits an illegal instruction, which is then served as the call; of the
+// second nothing may jump to the CMPQ, as far as a scan of the code around tells. A
+// thread that is to go on inside a patched site, after a signal say, is sent to the
+// trampoline. Before code becomes writable or moves, patches are taken back. The
+// Sentry never shows addresses of trampolines.
+//
+// # Lock order
+//
+// space.patchMu, lineage.mu, space.mu, process.mu, keeper.mu; answerSet.mu is a leaf.
+package systrap
