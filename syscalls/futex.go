@@ -11,7 +11,7 @@ var futexCalls = []Call{
 	{Nr: unix.SYS_FUTEX, Name: "futex", Func: Futex, Args: []Arg{Ptr, Int, Int, Ptr, Ptr, Int}, Level: Partial, Note: "PI futexes inherit no priority"},
 	{Nr: unix.SYS_SET_ROBUST_LIST, Name: "set_robust_list", Func: SetRobustList, Args: []Arg{Ptr, Size}},
 	{Nr: unix.SYS_GET_ROBUST_LIST, Name: "get_robust_list", Func: GetRobustList, Args: []Arg{Int, Ptr, Ptr}},
-	{Nr: unix.SYS_RSEQ, Name: "rseq", Func: Rseq, Args: []Arg{Ptr, Int, Hex, Hex}},
+	{Nr: unix.SYS_RSEQ, Name: "rseq", Level: Refused, Errno: unix.ENOSYS, Note: "the Sentry does not see the host move a thread between processors, which restartable sequences need; C libraries and allocators do without", Args: []Arg{Ptr, Int, Hex, Hex}},
 	{Nr: unix.SYS_MEMBARRIER, Name: "membarrier", Func: Membarrier, Args: []Arg{Int, Hex}},
 }
 
@@ -172,11 +172,6 @@ func GetRobustList(t *task, a arguments) (uintptr, error) {
 		return 0, err
 	}
 	return 0, usermem.CopyOutVal(t.MM(), addr(a[1].Pointer()), &head)
-}
-
-// Rseq is rseq(2).
-func Rseq(t *task, a arguments) (uintptr, error) {
-	return 0, t.RegisterRseq(addr(a[0].Pointer()), a[1].Uint(), a[2].Int(), a[3].Uint())
 }
 
 // Membarrier is membarrier(2). Each entry into the Sentry is a full barrier for

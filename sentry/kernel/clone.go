@@ -155,9 +155,6 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	if !has(unix.CLONE_VM) || has(unix.CLONE_VFORK) {
 		n.altStack = t.altStack
 	}
-	if !has(unix.CLONE_VM) {
-		n.rseq = t.rseq
-	}
 	if has(unix.CLONE_SYSVSEM) {
 		t.shareUndo(n)
 	}

@@ -20,7 +20,7 @@ func (t *Task) Exec(args *LoadArgs) error {
 	}
 	// From here on there is no way back.
 	t.exitFutexes()
-	t.clearTID, t.robust, t.rseq = 0, RobustList{}, rseqArea{}
+	t.clearTID, t.robust = 0, RobustList{}
 	t.endVfork()
 	t.stopPOSIXTimers()
 	tg := t.tg

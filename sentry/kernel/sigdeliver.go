@@ -171,7 +171,6 @@ const tick = 1e7
 // user's stack.
 func (t *Task) handle(info *SignalInfo, a *SigAction) {
 	t.settleRestart(a)
-	t.rseqAbort()
 	t.tg.sig.Lock()
 	mask := t.mask
 	if t.maskSaved {

@@ -44,7 +44,6 @@ type Task struct {
 	clearTID   usermem.Addr // set_tid_address(2)
 	setTID     usermem.Addr // CLONE_CHILD_SETTID, until the task has started
 	robust     RobustList
-	rseq       rseqArea
 	pdeathSig  int32
 	undo       *ipc.UndoList // SEM_UNDO; nil until it is used
 

@@ -183,7 +183,6 @@ func (l *Loader) auxv(t *kernel.Task, m *mm.MemoryManager, im *image, prog *load
 		{atPhdr, prog.phdrs}, {atPhent, phdrSize}, {atPhnum, uint64(len(im.phdrs))}, {atBase, base}, {atFlags, 0},
 		{atEntry, prog.entry}, {atUID, uint64(ns.UID(c.RUID))}, {atEUID, uint64(ns.UID(c.EUID))},
 		{atGID, uint64(ns.GID(c.RGID))}, {atEGID, uint64(ns.GID(c.EGID))}, {atSecure, sec}, {atHWCap2, l.HWCap2},
-		{atRseqSize, 28}, {atRseqAlign, 32},
 	}
 	if vdso := m.GetInfo().VDSO; vdso != 0 {
 		v = append(v, aux{atSysinfo, uint64(vdso)})

@@ -31,8 +31,6 @@ const (
 	atSecure    = 23
 	atRandom    = 25
 	atHWCap2    = 26
-	atRseqSize  = 27
-	atRseqAlign = 28
 	atExecFn    = 31
 	atSysinfo   = 33
 	atMinSigStk = 51
