@@ -35,8 +35,10 @@ type context struct {
 	space  *space
 	thread *thread
 	fp     fpPlace
-	fpAddr uint64 // fpFrame
-	fsBase uint64 // of the thread
+	fpAddr uint64         // fpFrame
+	fsBase uint64         // of the thread
+	stored arch.Registers // what stands in the area, with inArea
+	inArea bool
 	seen   uint32 // generation of the space's patches
 	active bool   // counted by the pacer
 	spin   bool   // while waiting for the stub
@@ -70,7 +72,9 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	}
 	t := c.thread
 	command := c.prepare(t, r, fp)
-	atomic.StoreUint32(t.u32(offInterrupt), 0)
+	if atomic.LoadUint32(t.u32(offInterrupt)) != 0 {
+		atomic.StoreUint32(t.u32(offInterrupt), 0)
+	}
 	if !c.state.CompareAndSwap(idle, running) {
 		c.state.Store(idle)
 		return platform.Event{Kind: platform.EventInterrupt}, nil
@@ -82,8 +86,9 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 		c.seen = g
 		command |= cmdFull
 	}
-	t.registers().Rip = s.enterAt(r.Rip)
-	*t.u32(offCommand) = command
+	if *t.u32(offCommand) != command {
+		*t.u32(offCommand) = command
+	}
 	err := c.give(t)
 	if err == nil {
 		err = c.wait(t)
@@ -109,7 +114,8 @@ func (c *context) prepare(t *thread, r *arch.Registers, fp *arch.FPState) (comma
 	if regs.GsBase == 0 {
 		regs.GsBase = uint64(t.addr) // patched call sites find the area by it
 	}
-	*t.registers() = regs
+	regs.Rip = c.space.enterAt(r.Rip)
+	c.store(t, &regs)
 	if fp.Dirty {
 		buf := t.bytes()[xsaveBuf : xsaveBuf+xsaveMax]
 		clear(buf[copy(buf, fp.Data):c.k.xstate])
@@ -133,6 +139,21 @@ func (c *context) prepare(t *thread, r *arch.Registers, fp *arch.FPState) (comma
 	}
 	c.fsBase = r.FsBase
 	return command
+}
+
+// words is how many registers there are.
+const words = unsafe.Sizeof(arch.Registers{}) / 8
+
+// store writes the registers to the area. What stands there already is left
+// alone: lines of memory that one side only reads do not travel between cores.
+func (c *context) store(t *thread, r *arch.Registers) {
+	to, from, old := (*[words]uint64)(t.mem), (*[words]uint64)(unsafe.Pointer(r)), (*[words]uint64)(unsafe.Pointer(&c.stored))
+	for i := range from {
+		if from[i] != old[i] || !c.inArea {
+			to[i] = from[i]
+		}
+	}
+	c.stored, c.inArea = *r, true
 }
 
 // settleFP notes what the stub has done.
@@ -163,7 +184,8 @@ func (c *context) event(t *thread, r *arch.Registers) (platform.Event, error) {
 // load reads the registers a patched call site stored.
 func (c *context) load(t *thread, r *arch.Registers) {
 	fs, gs := r.FsBase, r.GsBase
-	*r = *t.registers()
+	c.stored, c.inArea = *t.registers(), true
+	*r = c.stored
 	c.fixed(r)
 	r.FsBase, r.GsBase = fs, gs
 	if rip := c.space.leftAt(r.Rip); rip != r.Rip {
@@ -198,13 +220,13 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 			c.drop()
 			return platform.Event{}, errDead
 		}
-		c.fp, c.fpAddr = fpFrame, uc.fpstate
+		c.fp, c.fpAddr, c.inArea = fpFrame, uc.fpstate, false
 		r.Rip, r.OrigRax = c.space.leftAt(r.Rcx), r.Rax
 		return platform.Event{Kind: platform.EventSyscall}, nil
 	}
 	r.Rip = c.space.leftAt(r.Rip)
 	r.OrigRax = ^uint64(0)
-	c.fp, c.fpAddr = fpFrame, uc.fpstate
+	c.fp, c.fpAddr, c.inArea = fpFrame, uc.fpstate, false
 	switch sig := unix.Signal(atomic.LoadUint32(t.u32(offSigno))); sig {
 	case unix.SIGSYS:
 		if info.arch == unix.AUDIT_ARCH_X86_64 {
@@ -250,7 +272,7 @@ func (c *context) enter(s *space) error {
 	c.space, c.thread, c.fp = s, t, fpSentry
 	c.fsBase, c.seen = ^uint64(0), ^uint32(0)
 	c.answer.publish(t)
-	c.home = nowhere
+	c.home, c.inArea = nowhere, false
 	c.target.Store(t)
 	return nil
 }

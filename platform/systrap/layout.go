@@ -47,8 +47,8 @@ const (
 	offSpin      = 0x108 // u32: how often the stub looks before it sleeps
 	offInterrupt = 0x10c // u32: an interrupt is wanted
 	offCommand   = 0x110 // u32: what to do before the application goes on
+	offKind      = 0x114 // u32: why the stub stopped
 	offFPState   = 0x118 // u64: where to load the extended state from
-	offKind      = 0x144 // u32: why the stub stopped
 	offFrame     = 0x148 // u64: address of the ucontext
 	offInfo      = 0x150 // u64: address of the siginfo
 	offSigno     = 0x158 // u32

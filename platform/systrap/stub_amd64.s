@@ -184,7 +184,7 @@ interrupted:
 // stubSave stores the application's registers and gives the context to the
 // Sentry. R11 is the kind. SP, flags, RIP and the number are stored already.
 TEXT ·stubSave(SB),NOSPLIT|NOFRAME,$0
-	MOVL	R11, 0x144(GS)
+	MOVL	R11, 0x114(GS)
 	MOVQ	R15, 0(GS)
 	MOVQ	R14, 8(GS)
 	MOVQ	R13, 16(GS)
@@ -260,7 +260,7 @@ commands:
 	MOVL	$-1, AX
 	MOVL	$-1, DX
 	XSAVE64	(DI)
-	MOVL	$4, 0x144(GS)
+	MOVL	$4, 0x114(GS)
 	LEAQ	·stubPost(SB), AX
 	JMP	AX
 load:
@@ -287,7 +287,7 @@ byframe:
 TEXT ·stubResume(SB),NOSPLIT|NOFRAME,$0
 	CMPL	0x10c(GS), $0
 	JEQ	load
-	MOVL	$3, 0x144(GS)
+	MOVL	$3, 0x114(GS)
 	LEAQ	·stubPost(SB), AX
 	JMP	AX
 load:
@@ -316,7 +316,7 @@ load:
 TEXT ·stubResumeFull(SB),NOSPLIT|NOFRAME,$0
 	CMPL	0x10c(GS), $0
 	JEQ	load
-	MOVL	$3, 0x144(GS)
+	MOVL	$3, 0x114(GS)
 	LEAQ	·stubPost(SB), AX
 	JMP	AX
 load:
@@ -361,7 +361,7 @@ TEXT ·stubSignal(SB),NOSPLIT|NOFRAME,$0
 	MOVL	DI, 0x158(GS)
 	MOVQ	DX, 0x148(GS)
 	MOVQ	SI, 0x150(GS)
-	MOVL	$2, 0x144(GS)
+	MOVL	$2, 0x114(GS)
 	JMP	·stubPost(SB)
 instub:
 	CMPL	DI, $23 // SIGURG
@@ -390,7 +390,7 @@ broken:
 	MOVL	DI, 0x158(GS)
 	MOVQ	DX, 0x148(GS)
 	MOVQ	SI, 0x150(GS)
-	MOVL	$5, 0x144(GS)
+	MOVL	$5, 0x114(GS)
 	JMP	·stubPost(SB)
 
 // stubReturn is where the handler returns to.

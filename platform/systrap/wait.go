@@ -103,7 +103,9 @@ func (c *context) give(t *thread) error {
 		c.part(t)
 		c.limit = partTicks
 	}
-	atomic.StoreUint32(t.u32(offSpin), spins)
+	if atomic.LoadUint32(t.u32(offSpin)) != spins {
+		atomic.StoreUint32(t.u32(offSpin), spins)
+	}
 	if atomic.SwapUint32(t.u32(offState), stateApp) == stateSentryAlone {
 		return t.answer()
 	}
