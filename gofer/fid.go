@@ -8,7 +8,7 @@ import (
 // fid is a file the client has a number for.
 type fid struct {
 	num  uint32 // NoFID while no table holds it
-	fd   int    // O_PATH descriptor, never followed
+	fd   int    // O_PATH descriptor, never followed; a directory's may be open for reading (TList, TOpenMany)
 	mode uint32 // type bits; those never change
 
 	io  int // opened by Tlopen or Tlcreate, -1 if not

@@ -6,7 +6,7 @@ import (
 )
 
 // handler answers one kind of request: it takes its fields from d and appends the reply's to e. A descriptor it
-// returns (-1: none) is donated with the reply and then closed.
+// returns (-1: none), or all in server.many, are donated with the reply and then closed.
 type handler func(s *server, d *wire.Decoder, e *wire.Encoder) (donated int, err error)
 
 var handlers = [256]handler{
@@ -43,6 +43,8 @@ var handlers = [256]handler{
 	wire.TRemoveXattr: plain((*server).removeXattr),
 	wire.TForget:      plain((*server).forgetMany),
 	wire.TAllocate:    plain((*server).allocate),
+	wire.TList:        plain((*server).list),
+	wire.TOpenMany:    plain((*server).openMany),
 }
 
 // plain makes a handler of one that donates nothing.

@@ -100,7 +100,8 @@ func (s *server) reopen(f *fid, flags int) (int, error) {
 	}
 }
 
-// openData opens a regular file's data for donation or Tread. O_NONBLOCK has no meaning for it and is taken off again.
+// openData opens a regular file's data for donation or Tread. The O_NONBLOCK that reopen gives, so that a lease on the
+// file cannot hold up the server, has no meaning for it afterwards.
 func (s *server) openData(f *fid, flags uint32) (int, error) {
 	if f.mode != unix.S_IFREG {
 		return -1, unix.ENXIO
@@ -113,15 +114,7 @@ func (s *server) openData(f *fid, flags uint32) (int, error) {
 	if s.readOnly && (acc != unix.O_RDONLY || flags&unix.O_TRUNC != 0) {
 		return -1, unix.EROFS
 	}
-	fd, err := s.reopen(f, int(flags&allowed))
-	if err == nil {
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, int(flags&unix.O_DIRECT))
-		if err != nil {
-			unix.Close(fd)
-			fd = -1
-		}
-	}
-	return fd, err
+	return s.reopen(f, int(flags&allowed))
 }
 
 // chmod changes permissions through the descriptor.

@@ -1,8 +1,8 @@
 package gofer
 
 import (
+	"bytes"
 	"encoding/binary"
-	"strings"
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
@@ -17,38 +17,51 @@ func (s *server) openDir(f *fid) error {
 	return err
 }
 
-// entries calls do for each directory entry after the host's offset off, until do says stop or the end is reached.
-// The offset given with an entry is that from which the next would be read.
-func (s *server) entries(f *fid, off uint64, do func(name string, typ uint8, ino, next uint64) bool) (eof bool, err error) {
+// seekDir makes f's directory ready to be read from off.
+func (s *server) seekDir(f *fid, off uint64) error {
 	if int64(off) < 0 {
-		return false, unix.EINVAL
+		return unix.EINVAL
 	}
 	if f.dir < 0 {
 		if err := s.openDir(f); err != nil {
-			return false, err
+			return err
 		}
 	}
 	// Also at 0: only a rewind shows what was made since the directory was opened.
-	if _, err := unix.Seek(f.dir, int64(off), unix.SEEK_SET); err != nil {
+	_, err := unix.Seek(f.dir, int64(off), unix.SEEK_SET)
+	return err
+}
+
+// entries calls do for each directory entry after the host's offset off, until do says stop or the end is reached.
+// The offset given with an entry is that from which the next would be read.
+func (s *server) entries(f *fid, off uint64, do func(name string, typ uint8, ino, next uint64) bool) (eof bool, err error) {
+	if err := s.seekDir(f, off); err != nil {
 		return false, err
 	}
-	buf := make([]byte, 32<<10)
+	return s.dirEntries(f.dir, do)
+}
+
+// dirEntries is entries of an open directory from where it stands. do may not read another.
+func (s *server) dirEntries(dir int, do func(name string, typ uint8, ino, next uint64) bool) (eof bool, err error) {
+	if s.dents == nil {
+		s.dents = make([]byte, 32<<10)
+	}
 	for {
-		n, err := unix.Getdents(f.dir, buf)
+		n, err := unix.Getdents(dir, s.dents)
 		if err != nil || n == 0 {
 			return err == nil, err
 		}
 		// struct linux_dirent64: ino[8] off[8] reclen[2] type[1] name NUL…
-		for b := buf[:n]; len(b) >= 19; {
+		for b := s.dents[:n]; len(b) >= 19; {
 			reclen := int(binary.NativeEndian.Uint16(b[16:]))
 			if reclen < 19 || reclen > len(b) {
 				return false, unix.EIO
 			}
-			name := string(b[19:reclen])
-			if i := strings.IndexByte(name, 0); i >= 0 {
-				name = name[:i]
+			text := b[19:reclen]
+			if i := bytes.IndexByte(text, 0); i >= 0 {
+				text = text[:i]
 			}
-			if !do(name, b[18], binary.NativeEndian.Uint64(b), binary.NativeEndian.Uint64(b[8:])) {
+			if !do(string(text), b[18], binary.NativeEndian.Uint64(b), binary.NativeEndian.Uint64(b[8:])) {
 				return false, nil
 			}
 			b = b[reclen:]
@@ -111,30 +124,43 @@ func (s *server) readdirAttr(d *wire.Decoder, e *wire.Encoder) error {
 	if err != nil {
 		return err
 	}
-	at, n := len(e.B), uint32(0)
+	at := len(e.B)
 	e.U8(0)
 	e.U32(0)
-	eof, err := s.entries(f, off, func(name string, _ uint8, _, next uint64) bool {
-		if name == "." || name == ".." {
-			return true
-		}
-		if len(e.B)-at+8+2+len(name)+wire.AttrSize > count {
-			return false
-		}
-		var a wire.Attr
-		if statAt(f.dir, name, 0, &a) != nil {
-			return true // removed since it was listed
-		}
-		e.U64(next)
-		e.Str(name)
-		e.Attr(&a)
-		n++
-		return true
-	})
+	if err := s.seekDir(f, off); err != nil {
+		return err
+	}
+	n, eof, err := s.appendEntries(f.dir, e, at+count, nil)
 	if eof {
 		e.B[at] = 1
 		f.closeDir() // it will be opened again if it is read again
 	}
 	putU32(e.B[at+1:], n)
 	return err
+}
+
+// appendEntries appends the entries of an open directory from where it stands, with their attributes, as far as e may
+// grow to limit bytes, and tells how many there were and whether these were all. The names of those that are
+// directories are added to dirs unless it is nil.
+func (s *server) appendEntries(dir int, e *wire.Encoder, limit int, dirs *[]string) (n uint32, eof bool, err error) {
+	eof, err = s.dirEntries(dir, func(name string, _ uint8, _, next uint64) bool {
+		if name == "." || name == ".." {
+			return true
+		}
+		if len(e.B)+8+2+len(name)+wire.AttrSize > limit {
+			return false
+		}
+		var a wire.Attr
+		if statAt(dir, name, 0, &a) != nil {
+			return true // removed since it was listed
+		}
+		e.U64(next)
+		e.Str(name)
+		e.Attr(&a)
+		if n++; dirs != nil && a.Mode&unix.S_IFMT == unix.S_IFDIR {
+			*dirs = append(*dirs, name)
+		}
+		return true
+	})
+	return n, eof, err
 }

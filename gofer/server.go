@@ -49,6 +49,9 @@ type server struct {
 	in   []byte // requests read and not yet handled: in[r:w]
 	r, w int
 	out  wire.Encoder
+	// many are the descriptors to be donated with the present reply, dents is room for directory entries.
+	many  []int
+	dents []byte
 
 	sendMu sync.Mutex
 	syncs  chan struct{}
@@ -170,26 +173,32 @@ func (s *server) serve(typ uint8, tag uint16, body []byte) error {
 		return nil
 	}
 	if donated >= 0 {
-		defer unix.Close(donated)
+		s.many = append(s.many, donated)
 	}
-	return s.reply(&s.out, typ, tag, donated, err)
+	err = s.reply(&s.out, typ, tag, s.many, err)
+	for _, fd := range s.many {
+		unix.Close(fd)
+	}
+	s.many = s.many[:0]
+	return err
 }
 
-// reply sends e, or an Rlerror for err, and the descriptor donated unless it is negative.
-func (s *server) reply(e *wire.Encoder, typ uint8, tag uint16, donated int, err error) error {
+// reply sends e, or an Rlerror for err, and the descriptors donated.
+func (s *server) reply(e *wire.Encoder, typ uint8, tag uint16, donated []int, err error) error {
 	rtyp := typ + 1
 	if err != nil {
 		e.Reset()
 		e.U32(uint32(toErrno(err)))
-		rtyp, donated = wire.RLError, -1
+		rtyp, donated = wire.RLError, nil
 	}
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
-	if donated >= 0 {
+	if len(donated) > 0 {
 		rtyp |= wire.Donated
 		pkt := [2]byte{byte(tag), byte(tag >> 8)}
+		rights := unix.UnixRights(donated...)
 		for {
-			err := unix.Sendmsg(s.donate, pkt[:], unix.UnixRights(donated), nil, unix.MSG_NOSIGNAL)
+			err := unix.Sendmsg(s.donate, pkt[:], rights, nil, unix.MSG_NOSIGNAL)
 			if err == nil {
 				break
 			}
@@ -243,6 +252,6 @@ func (s *server) fsync(tag uint16, body []byte) {
 		var e wire.Encoder
 		e.Reset()
 		// A failure to send is seen by the reader, too.
-		_ = s.reply(&e, wire.TFsync, tag, -1, err)
+		_ = s.reply(&e, wire.TFsync, tag, nil, err)
 	}()
 }

@@ -3,7 +3,7 @@ package wire
 // Versions offered in Tversion. The extended one adds the messages numbered from TWalkAttr on.
 const (
 	Version9P  = "9P2000.L"
-	VersionExt = "9P2000.L.Ringfort.1"
+	VersionExt = "9P2000.L.Ringfort.2"
 )
 
 // Message numbers of 9P2000 (intro(5)) and 9P2000.L (diod's protocol.md). An R message is its T message plus one.
@@ -55,6 +55,17 @@ const (
 //	TRemoveXattr fid[4] name[s]
 //	TForget      n[2] n*fid[4]; has no reply. Unknown fids are ignored.
 //	TAllocate    fid[4] mode[4] offset[8] length[8]
+//	TList        dir[4] newfid[4] name[s] count[4] deep[1]
+//	RList        dev[8] ino[8] eof[1] n[4] n*(offset[8] name[s] attr), then while any are left
+//	             dirno[4] n[4] n*(offset[8] name[s] attr)
+//	             The entries of the directory name in dir, which gets newfid unless that is NoFID (no name: of dir
+//	             itself), from the start. With deep, if eof, whole directories below follow, each parent before its
+//	             children, as far as count bytes go; dirno says which: the dirno-th entry of the reply that is a
+//	             directory, from 1.
+//	TOpenMany    dir[4] newfid[4] name[s] nname[2] nname*name[s]
+//	ROpenMany    n[2] n*(errno[4] dev[8] ino[8]), descriptors donated in one packet
+//	             Opens regular files of a directory, found as that of TList, for reading: of each name an errno or,
+//	             that being 0, the file's identity and the next descriptor of the packet.
 const (
 	TWalkAttr    = 0xa0
 	TMake        = 0xa2
@@ -68,9 +79,11 @@ const (
 	TRemoveXattr = 0xb2
 	TForget      = 0xb4
 	TAllocate    = 0xb6
+	TList        = 0xb8
+	TOpenMany    = 0xba
 
-	// Donated is added to the type of a reply whose descriptor was sent, before the reply, on the descriptor
-	// socket as one packet holding the reply's tag[2].
+	// Donated is added to the type of a reply whose descriptor (of ROpenMany: descriptors) was sent, before the
+	// reply, on the descriptor socket as one packet holding the reply's tag[2].
 	Donated = 0x40
 )
 
@@ -84,6 +97,7 @@ const (
 	MaxName     = 255       // NAME_MAX
 	MaxTarget   = 4095      // PATH_MAX without its NUL
 	MaxWalk     = 128       // names of one walk
+	MaxOpenMany = 32        // names of one TOpenMany
 	MaxXattr    = 64 << 10  // XATTR_SIZE_MAX
 	MessageSize = 256 << 10 // largest message, header included
 	MaxFIDs     = 1 << 16   // of one connection

@@ -12,6 +12,9 @@ type Node struct {
 	wire.Attr
 	Target string
 	FID    FID
+	// Of one found in a listing: its index there, from 1, and, of a directory, its contents if they came along.
+	listed int
+	sub    []Entry
 }
 
 // WalkResult is the outcome of Walk.
@@ -199,6 +202,8 @@ type Entry struct {
 	Name string
 	Next uint64 // the offset from which the following entry is read
 	Attr wire.Attr
+	// Sub is the contents of a directory, if they came along; not nil then.
+	Sub []Entry
 }
 
 // Readdir reads entries (without "." and "..") from off, 0 being the start, and tells whether these were the last.
@@ -214,22 +219,141 @@ func (c *Client) Readdir(f FID, off uint64) (entries []Entry, eof bool, err erro
 	d := wire.NewDecoder(k.reply)
 	eof = d.U8() != 0
 	n := d.U32()
-	if n > wire.MessageSize/wire.AttrSize {
+	if entries, err = takeEntries(&d, n); err != nil || n == 0 && !eof {
 		return nil, false, unix.EIO
 	}
-	entries = make([]Entry, n)
+	return entries, eof, nil
+}
+
+// takeEntries takes n entries of a directory, which d's owner bounded.
+func takeEntries(d *wire.Decoder, n uint32) ([]Entry, error) {
+	if int64(n)*wire.AttrSize > int64(d.Len()) {
+		return nil, unix.EIO
+	}
+	entries := make([]Entry, n)
 	for i := range entries {
 		e := &entries[i]
 		e.Next, e.Name = d.U64(), d.Str()
 		d.Attr(&e.Attr)
 		if d.Err() != nil || e.Name == "" || e.Name == "." || e.Name == ".." || strings.IndexByte(e.Name, '/') >= 0 {
-			return nil, false, unix.EIO
+			return nil, unix.EIO
 		}
 	}
-	if n == 0 && !eof {
-		return nil, false, unix.EIO
+	return entries, nil
+}
+
+// Place names a directory for List and OpenMany: Dir itself, or the entry Name of it, which gets New as its fid.
+type Place struct {
+	Dir  FID
+	Name string
+	New  FID
+}
+
+func (p *Place) put(k *call) {
+	k.req.U32(uint32(p.Dir))
+	k.req.U32(uint32(p.New))
+	k.req.Str(p.Name)
+}
+
+// List reads a directory from the start, with room bytes at most, and tells whether that was all, and which file it
+// is. With deep it brings directories below, too, as far as there is room. If it fails p.New is not in use.
+func (c *Client) List(p Place, room uint32, deep bool) (entries []Entry, eof bool, key inoKey, err error) {
+	k := c.newCall()
+	defer c.release(k)
+	p.put(k)
+	k.req.U32(room)
+	if deep {
+		k.req.U8(1)
+	} else {
+		k.req.U8(0)
 	}
-	return entries, eof, nil
+	if err := c.do(k, wire.TList); err != nil {
+		c.unusedFID(p.New)
+		return nil, false, key, err
+	}
+	d := wire.NewDecoder(k.reply)
+	key = inoKey{d.U64(), d.U64()}
+	eof = d.U8() != 0
+	n := d.U32()
+	if entries, err = takeEntries(&d, n); err == nil && d.Err() == nil && (eof || n > 0) {
+		err = takeBelow(&d, entries)
+	} else {
+		err = unix.EIO
+	}
+	if err != nil {
+		c.Forget(p.New)
+	}
+	return entries, eof, key, err
+}
+
+// takeBelow takes what follows the entries of the directory asked for: those of directories among them.
+func takeBelow(d *wire.Decoder, entries []Entry) error {
+	var dirs []*Entry
+	note := func(entries []Entry) {
+		for i := range entries {
+			if e := &entries[i]; e.Attr.Mode&unix.S_IFMT == unix.S_IFDIR {
+				dirs = append(dirs, e)
+			}
+		}
+	}
+	if d.Len() > 0 {
+		note(entries)
+	}
+	for d.Len() > 0 {
+		no, n := d.U32(), d.U32()
+		if d.Err() != nil || no == 0 || int64(no) > int64(len(dirs)) || dirs[no-1].Sub != nil {
+			return unix.EIO
+		}
+		sub, err := takeEntries(d, n)
+		if err != nil {
+			return err
+		}
+		dirs[no-1].Sub = sub
+		note(sub)
+	}
+	return nil
+}
+
+// Opened is a file that OpenMany opened.
+type Opened struct {
+	key   inoKey
+	errno unix.Errno
+	fd    int // -1: it could not be opened
+}
+
+// OpenMany opens regular files of a directory for reading, wire.MaxOpenMany at most, and adds what became of each to
+// out. If it fails p.New is not in use.
+func (c *Client) OpenMany(p Place, names []string, out []Opened) ([]Opened, error) {
+	k := c.newCall()
+	defer c.release(k)
+	p.put(k)
+	k.req.U16(uint16(len(names)))
+	for _, name := range names {
+		k.req.Str(name)
+	}
+	if err := c.do(k, wire.TOpenMany); err != nil {
+		c.unusedFID(p.New)
+		return out, err
+	}
+	d := wire.NewDecoder(k.reply)
+	n, used, old := int(d.U16()), 0, len(out)
+	for range min(n, len(names)) {
+		o := Opened{errno: unix.Errno(d.U32()), key: inoKey{d.U64(), d.U64()}, fd: -1}
+		switch {
+		case o.errno == 0 && used < len(k.fds):
+			o.fd = k.fds[used]
+			used++
+		case o.errno == 0 || o.errno >= 4096:
+			o.errno = unix.EIO
+		}
+		out = append(out, o)
+	}
+	if d.Err() != nil || n != len(names) || used != len(k.fds) {
+		closeAll(k.fds)
+		c.Forget(p.New)
+		return out[:old], unix.EIO
+	}
+	return out, nil
 }
 
 // StatFS is what statfs(2) tells.

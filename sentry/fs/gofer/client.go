@@ -21,6 +21,7 @@ const (
 	maxCalls    = 256                   // requests under way at once
 	clientSpin  = 60 * time.Microsecond // how long to look for a reply before sleeping
 	forgetBatch = 128                   // fids let go of in one message
+	oobSize     = 16 + 4*wire.MaxOpenMany
 )
 
 // Client speaks to the gofer of one mount. All methods may be called by many tasks at once.
@@ -50,6 +51,7 @@ type Client struct {
 
 	in   []byte // of the leader: replies read and not yet handed out, in[r:w]
 	r, w int
+	oob  [oobSize]byte // of the leader: a control message of descriptors
 }
 
 // call is one request under way.
@@ -60,7 +62,8 @@ type call struct {
 	wake    chan bool // true: lead; false: done
 	typ     uint8
 	reply   []byte
-	fd      int // donated, -1 if none
+	fd      int   // donated, -1 if none
+	fds     []int // all that were donated with ROpenMany
 	req     wire.Encoder
 }
 
@@ -140,10 +143,8 @@ func (c *Client) do(k *call, typ uint8) error {
 		}
 		return unix.EIO
 	case k.typ&^wire.Donated != (typ+1)&^wire.Donated:
-		if k.fd >= 0 {
-			unix.Close(k.fd)
-			k.fd = -1
-		}
+		closeAll(k.fds)
+		k.fd, k.fds = -1, k.fds[:0]
 		return unix.EIO
 	}
 	return nil
@@ -240,7 +241,7 @@ func (c *Client) wait(k *call) {
 			return
 		}
 		if c.dead != nil {
-			k.finish(wire.RLError, nil, -1)
+			k.finish(wire.RLError, nil, nil)
 			break
 		}
 		k.waiting = true
@@ -255,8 +256,12 @@ func (c *Client) wait(k *call) {
 }
 
 // finish makes the reply known to the owner of k. callsMu is held.
-func (k *call) finish(typ uint8, body []byte, fd int) {
-	k.typ, k.fd, k.done = typ, fd, true
+func (k *call) finish(typ uint8, body []byte, fds []int) {
+	k.typ, k.fd, k.done = typ, -1, true
+	k.fds = append(k.fds[:0], fds...)
+	if len(fds) > 0 && typ&^wire.Donated != wire.TOpenMany+1 {
+		k.fd = fds[0] // next saw to it that it is the only one
+	}
 	k.reply = append(k.reply[:0], body...)
 	if k.waiting {
 		k.waiting = false
@@ -282,7 +287,7 @@ func (c *Client) lead(k *call) {
 			return
 		}
 		c.callsMu.Unlock()
-		typ, tag, body, fd, err := c.next()
+		typ, tag, body, fds, err := c.next()
 		if err != nil {
 			c.fail(err)
 			continue
@@ -293,9 +298,9 @@ func (c *Client) lead(k *call) {
 			o = c.calls[tag]
 		}
 		if o != nil && !o.done {
-			o.finish(typ, body, fd)
-		} else if fd >= 0 {
-			unix.Close(fd) // a reply nobody asked for
+			o.finish(typ, body, fds)
+		} else {
+			closeAll(fds) // a reply nobody asked for
 		}
 		c.callsMu.Unlock()
 	}
@@ -311,30 +316,34 @@ func (c *Client) fail(err error) {
 	}
 	for _, o := range c.calls {
 		if o != nil && !o.done {
-			o.finish(wire.RLError, nil, -1)
+			o.finish(wire.RLError, nil, nil)
 		}
 	}
 }
 
-// next reads the next reply; body is valid until the following call. Only the leader calls it.
-func (c *Client) next() (typ uint8, tag uint16, body []byte, fd int, err error) {
+// next reads the next reply; body and fds are valid until the following call. Only the leader calls it.
+func (c *Client) next() (typ uint8, tag uint16, body []byte, fds []int, err error) {
 	for {
 		if c.w-c.r >= wire.HeaderSize {
 			size, typ, tag := wire.Header(c.in[c.r:c.w])
 			if size < wire.HeaderSize || size > wire.MessageSize {
-				return 0, 0, nil, -1, fmt.Errorf("reply of %d bytes from the gofer", size)
+				return 0, 0, nil, nil, fmt.Errorf("reply of %d bytes from the gofer", size)
 			}
 			if n := int(size); c.w-c.r >= n {
 				body := c.in[c.r+wire.HeaderSize : c.r+n]
 				c.r += n
-				fd := -1
+				var fds []int
 				// An Rlerror's number has no donation bit, an extension reply's may.
 				if typ >= wire.TWalkAttr && typ&wire.Donated != 0 {
-					if fd, err = c.takeDonated(tag); err != nil {
-						return 0, 0, nil, -1, err
+					most := 1
+					if typ&^wire.Donated == wire.TOpenMany+1 {
+						most = wire.MaxOpenMany
+					}
+					if fds, err = c.takeDonated(tag, most); err != nil {
+						return 0, 0, nil, nil, err
 					}
 				}
-				return typ, tag, body, fd, nil
+				return typ, tag, body, fds, nil
 			} else if n > len(c.in) {
 				in := make([]byte, n)
 				c.w = copy(in, c.in[c.r:c.w])
@@ -347,7 +356,7 @@ func (c *Client) next() (typ uint8, tag uint16, body []byte, fd int, err error) 
 		}
 		n, err := c.recv(c.in[c.w:])
 		if err != nil {
-			return 0, 0, nil, -1, err
+			return 0, 0, nil, nil, err
 		}
 		c.w += n
 	}
@@ -377,28 +386,31 @@ func (c *Client) recv(b []byte) (int, error) {
 	}
 }
 
-// takeDonated receives the descriptor that was sent before the reply with this tag.
-func (c *Client) takeDonated(tag uint16) (int, error) {
+// takeDonated receives the descriptors, one to most, that were sent before the reply with this tag.
+func (c *Client) takeDonated(tag uint16, most int) ([]int, error) {
 	var pkt [2]byte
-	oob := make([]byte, unix.CmsgSpace(4*4))
 	for {
-		n, oobn, _, _, err := unix.Recvmsg(c.donateFD, pkt[:], oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		n, oobn, _, _, err := unix.Recvmsg(c.donateFD, pkt[:], c.oob[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return -1, fmt.Errorf("receiving a descriptor: %w", err)
+			return nil, fmt.Errorf("receiving a descriptor: %w", err)
 		}
 		var got []int
-		if msgs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil && len(msgs) > 0 {
+		if msgs, err := unix.ParseSocketControlMessage(c.oob[:oobn]); err == nil && len(msgs) > 0 {
 			got, _ = unix.ParseUnixRights(&msgs[0])
 		}
-		if n != len(pkt) || uint16(pkt[0])|uint16(pkt[1])<<8 != tag || len(got) != 1 {
-			for _, fd := range got {
-				unix.Close(fd)
-			}
-			return -1, fmt.Errorf("descriptor packet of %d bytes and %d descriptors does not belong to reply %d", n, len(got), tag)
+		if n != len(pkt) || uint16(pkt[0])|uint16(pkt[1])<<8 != tag || len(got) == 0 || len(got) > most {
+			closeAll(got)
+			return nil, fmt.Errorf("descriptor packet of %d bytes and %d descriptors does not belong to reply %d", n, len(got), tag)
 		}
-		return got[0], nil
+		return got, nil
+	}
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
 	}
 }

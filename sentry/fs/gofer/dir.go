@@ -26,6 +26,7 @@ func (in *inode) LookupPath(_ vfs.Caller, names []string, intent uint32) ([]vfs.
 	if child := in.fromListing(names, intent); child != nil {
 		return []vfs.Inode{child}, nil
 	}
+	in.fs.treeRun.Store(0)
 	fid, err := in.getFID()
 	if err != nil {
 		return nil, err
@@ -70,16 +71,21 @@ func (in *inode) fromListing(names []string, intent uint32) *inode {
 		return nil
 	}
 	in.mu.Lock()
-	a, ok := in.seen[names[0]]
-	if ok {
-		delete(in.seen, names[0])
-	}
-	in.mu.Unlock()
-	// To go on, or to open, takes a round trip anyway.
-	if !ok || len(names) > 1 || intent != vfs.NoIntent && a.Mode&unix.S_IFMT == unix.S_IFREG {
+	i, ok := in.seen[names[0]]
+	if !ok {
+		in.mu.Unlock()
 		return nil
 	}
-	return in.fs.inode(&Node{Attr: a, FID: NoFID}, in, names[0])
+	delete(in.seen, names[0])
+	e := &in.seenIn[i]
+	sub := e.Sub
+	e.Sub = nil
+	in.mu.Unlock()
+	// To go on, or to open for writing, takes a round trip anyway.
+	if len(names) > 1 || e.Attr.Mode&unix.S_IFMT == unix.S_IFREG && intent != vfs.NoIntent && openIntent(intent) != unix.O_RDONLY {
+		return nil
+	}
+	return in.fs.inode(&Node{Attr: e.Attr, FID: NoFID, listed: int(i) + 1, sub: sub}, in, names[0])
 }
 
 // Valid reports whether the host still has this file under name. Without sharing it has.
@@ -120,9 +126,10 @@ var start = time.Now()
 
 // changed notes that the directory's entries are not what they were; names are those concerned.
 func (in *inode) changed(names ...string) {
+	in.fs.gen.Add(1)
 	in.stale.Store(true)
 	in.mu.Lock()
-	in.listing = nil
+	in.listing, in.cursor = nil, 0
 	for _, n := range names {
 		delete(in.seen, n)
 	}
@@ -229,6 +236,7 @@ func (in *inode) lostName(dir bool) {
 			delete(in.fs.inodes, in.key)
 		}
 		in.fs.mu.Unlock()
+		in.fs.ahead.drop(in.key)
 	}
 }
 
@@ -278,55 +286,89 @@ func (in *inode) Rename(_ vfs.Caller, name string, child, newDir vfs.Inode, newN
 
 // list returns the directory's whole contents.
 func (in *inode) list() ([]Entry, error) {
-	if !in.fs.shared {
-		in.mu.Lock()
-		l := in.listing
-		in.mu.Unlock()
-		if l != nil {
-			return l, nil
-		}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.listing != nil {
+		return in.listing, nil
 	}
-	fid, err := in.getFID()
+	gen := in.fs.gen.Load()
+	room, deep := in.listRoom()
+	at, err := in.place()
 	if err != nil {
 		return nil, err
 	}
-	all := []Entry{}
-	for off, eof := uint64(0), false; !eof; {
+	all, eof, key, err := in.fs.client.List(at, room, deep)
+	if err == unix.EMFILE || err == unix.ENFILE {
+		in.fs.ahead.clear()
+		in.fs.sb.Shrink()
+		if at, err = in.place(); err != nil {
+			return nil, err
+		}
+		all, eof, key, err = in.fs.client.List(at, room, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if key != in.key {
+		in.fs.client.Forget(at.New)
+		return nil, unix.ESTALE
+	}
+	in.adoptFID(at.New)
+	for !eof {
 		var part []Entry
-		if part, eof, err = in.fs.client.Readdir(fid, off); err != nil {
+		if part, eof, err = in.fs.client.Readdir(in.fid, all[len(all)-1].Next); err != nil {
 			return nil, err
 		}
 		all = append(all, part...)
-		if len(part) > 0 {
-			off = part[len(part)-1].Next
-		}
 	}
 	if !in.fs.shared {
-		in.remember(all)
+		in.remember(all, gen)
 	}
 	return all, nil
 }
 
-// remember keeps a listing and the attributes in it. A file that is in use knows its own; of one with several names
-// a change through another would go unseen.
-func (in *inode) remember(all []Entry) {
-	seen := make(map[string]wire.Attr, len(all))
-	if len(all) <= maxSeen {
-		in.fs.mu.Lock()
-		for i := range all {
-			e := &all[i]
-			if in.fs.inodes[inoKey{e.Attr.Dev, e.Attr.Ino}] == nil && (e.Attr.Nlink == 1 || e.Attr.Mode&unix.S_IFMT == unix.S_IFDIR) {
-				seen[e.Name] = e.Attr
-			}
+// remember keeps a listing and the attributes in it, unless the count of changes is not gen any more. in.mu is held.
+func (in *inode) remember(all []Entry, gen uint64) {
+	if len(all) > maxSeen {
+		return
+	}
+	fs := in.fs
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.gen.Load() != gen {
+		return
+	}
+	fs.prune(all)
+	in.listing, in.cursor = all, 0
+	in.seenIn, in.seen = all, fs.unused(all)
+}
+
+// unused returns the indices of those entries whose attributes can be believed until they are looked up: a file that
+// is in use knows its own; of one with several names a change through another would go unseen. fs.mu is held.
+func (fs *fileSystem) unused(all []Entry) map[string]int32 {
+	seen := make(map[string]int32, len(all))
+	for i := range all {
+		a := &all[i].Attr
+		if (a.Nlink == 1 || a.Mode&unix.S_IFMT == unix.S_IFDIR) && fs.inodes[inoKey{a.Dev, a.Ino}] == nil {
+			seen[all[i].Name] = int32(i)
 		}
-		in.fs.mu.Unlock()
 	}
-	in.mu.Lock()
-	in.seen = seen
-	if len(all) <= maxSeen {
-		in.listing = all
+	return seen
+}
+
+// prune forgets the contents that came along of directories in use: somebody may be changing them. fs.mu is held.
+func (fs *fileSystem) prune(all []Entry) {
+	for i := range all {
+		e := &all[i]
+		if e.Sub == nil {
+			continue
+		}
+		if fs.inodes[inoKey{e.Attr.Dev, e.Attr.Ino}] != nil {
+			e.Sub = nil
+			continue
+		}
+		fs.prune(e.Sub)
 	}
-	in.mu.Unlock()
 }
 
 // Entries returns all entries.

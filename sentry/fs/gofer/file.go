@@ -68,15 +68,31 @@ func (in *inode) needFD(write bool) error {
 	if in.data != nil && (!write || in.data.rw.Load() >= 0) {
 		return nil
 	}
-	fid, err := in.getFIDLocked()
-	if err != nil {
-		return err
+	if !write && !in.fs.shared {
+		if fd := in.fs.ahead.take(in.key); fd >= 0 {
+			in.putFD(fd, false)
+			return nil
+		}
+		if in.fid == NoFID {
+			fd, err := in.openFirst()
+			if err == nil {
+				in.putFD(fd, false)
+			}
+			return err
+		}
 	}
 	flags := uint32(unix.O_RDONLY)
 	if write {
 		flags = unix.O_RDWR
 	}
-	fd, err := in.fs.openData(fid, flags)
+	if in.fid == NoFID {
+		// Found and opened at once; where only the second failed, it is tried again to learn why.
+		_, err := in.learnFID(flags)
+		if err != nil || in.data != nil && (!write || in.data.rw.Load() >= 0) {
+			return err
+		}
+	}
+	fd, err := in.fs.openData(in.fid, flags)
 	if err != nil {
 		return err
 	}
@@ -139,6 +155,9 @@ func (in *inode) closeData() {
 		in.fs.idle.Add(-1)
 	}
 	if in.data != nil {
+		if !in.fs.shared && in.stale.Load() {
+			in.fromData() // cheaper now than a round trip later
+		}
 		in.data.drop(1)
 		in.data = nil
 	}

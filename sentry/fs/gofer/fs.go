@@ -40,6 +40,12 @@ type fileSystem struct {
 	devs   map[uint64]uint64 // host devices, numbered in order of appearance
 
 	idle atomic.Int64 // files nobody has open that keep descriptors
+
+	// gen counts changes to directories: what was listed while one went on is not kept.
+	gen     atomic.Uint64
+	treeRun atomic.Int32 // listings of a walk through a tree so far
+	openRun atomic.Int32 // 1<<openRun files are opened at once for a program that goes through directories
+	ahead   aheadFDs
 }
 
 // inoKey is a host file's identity.
@@ -61,7 +67,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 	fs.sb.Dev = vfs.NewDev()
 	fs.sb.NoNegative = o.Shared
 	fs.sb.StatFSFunc = fs.statFS
-	fs.sb.ReleaseFunc = client.Close
+	fs.sb.ReleaseFunc = func() { fs.ahead.clear(); client.Close() }
 	fs.sb.SyncFunc = func(vfs.Caller) error { return fs.syncAll() }
 	fid, err := client.Attach()
 	if err != nil {
@@ -143,6 +149,10 @@ func (fs *fileSystem) inode(n *Node, parent *inode, name string) *inode {
 		if n.FID == NoFID {
 			parent.IncRef()
 			in.parent, in.name = parent, name
+			in.listed = n.listed
+		}
+		if n.sub != nil {
+			in.listing, in.seenIn, in.seen = n.sub, n.sub, fs.unused(n.sub)
 		}
 		in.setAttr(&n.Attr)
 		fs.inodes[key] = in

@@ -37,6 +37,7 @@ type inode struct {
 	fid        FID
 	parent     *inode
 	name       string
+	listed     int // its place in parent's listing, from 1; 0 if it was not found there
 	target     string
 	haveTarget bool
 
@@ -44,10 +45,12 @@ type inode struct {
 	opens int       // open files and mappings that use data
 	kept  bool      // counted in fs.idle
 
-	// seen is what a listing of this directory told about entries nobody has looked up since.
-	seen map[string]wire.Attr
+	// seen is what a listing of this directory told about entries nobody has looked up since: its indices.
+	seen   map[string]int32
+	seenIn []Entry
 	// listing is the directory's whole contents, nil if not known.
 	listing []Entry
+	cursor  int // where in listing a program opening one file after the other is; 0 at the start
 
 	// appendMu makes the end of an appending write known to its writer.
 	appendMu sync.Mutex
@@ -92,11 +95,16 @@ func (in *inode) getFIDLocked() (FID, error) {
 	if in.fid != NoFID {
 		return in.fid, nil
 	}
+	return in.learnFID(wire.NoOpen)
+}
+
+// learnFID walks to the file from its directory, and opens it unless open is wire.NoOpen. in.mu is held.
+func (in *inode) learnFID(open uint32) (FID, error) {
 	pfid, err := in.parent.getFID()
 	if err != nil {
 		return NoFID, err
 	}
-	r, err := in.fs.walk(pfid, []string{in.name}, wire.NoOpen)
+	r, err := in.fs.walk(pfid, []string{in.name}, open)
 	if err != nil {
 		return NoFID, err
 	}
@@ -109,6 +117,9 @@ func (in *inode) getFIDLocked() (FID, error) {
 		return NoFID, unix.ESTALE
 	}
 	in.adoptFID(n.FID)
+	if r.FD >= 0 {
+		in.putFD(r.FD, open&unix.O_ACCMODE != unix.O_RDONLY)
+	}
 	if n.Target != "" {
 		in.target, in.haveTarget = n.Target, true
 	}
@@ -153,19 +164,12 @@ func (in *inode) refresh() error {
 	if !in.fs.shared && !in.stale.Load() {
 		return nil
 	}
-	in.stale.Store(false)
 	in.mu.Lock()
-	if h := in.data; h != nil {
-		// The file itself is at hand; asking it is fifty times cheaper than asking the gofer.
-		var st unix.Stat_t
-		err := unix.Fstat(h.any(), &st)
-		in.mu.Unlock()
-		if err != nil {
-			return err
-		}
-		in.setStat(&st)
-		return nil
+	if in.data != nil {
+		defer in.mu.Unlock()
+		return in.fromData()
 	}
+	in.stale.Store(false)
 	fid, err := in.getFIDLocked()
 	in.mu.Unlock()
 	if err != nil {
@@ -176,6 +180,19 @@ func (in *inode) refresh() error {
 		return err
 	}
 	in.setAttr(&r.Nodes[0].Attr)
+	return nil
+}
+
+// fromData learns the attributes from the descriptor at hand, which is fifty times cheaper than to ask the gofer.
+// in.mu is held.
+func (in *inode) fromData() error {
+	in.stale.Store(false)
+	var st unix.Stat_t
+	if err := unix.Fstat(in.data.any(), &st); err != nil {
+		in.stale.Store(true)
+		return err
+	}
+	in.setStat(&st)
 	return nil
 }
 
