@@ -39,8 +39,15 @@ type Patcher interface {
 // without the kernel. All methods may be called by anyone.
 type Answerer interface {
 	// Answer fixes the result of a call without arguments, from the next time the
-	// application makes it on.
+	// application makes it on. clock_gettime is answered by the clock page, if there
+	// is one.
 	Answer(nr uintptr, value uint64)
 	// AnswerNothing takes all answers back.
 	AnswerNothing()
+}
+
+// Clock is a Platform that can answer clock_gettime(2) by a page of parameters
+// (ktime.Params). MapClock is called before any address space is made.
+type Clock interface {
+	MapClock(file HostFile, offset uint64) error
 }

@@ -216,6 +216,10 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 	if kind == kindBroken {
 		// The application has changed GS, unasked; the stub's first instruction found
 		// that out. CX is where the call returns to.
+		if uc.rip >= uint64(stub.store) && uc.rip < uint64(stub.stored) {
+			c.badTimespec(t, r, &uc)
+			return platform.Event{Kind: platform.EventSyscall}, nil
+		}
 		if uc.rip != uint64(stub.enter) {
 			c.drop()
 			return platform.Event{}, errDead
@@ -239,6 +243,9 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 			r.Rip += 2
 			return platform.Event{Kind: platform.EventSyscall}, nil
 		}
+		if sig == unix.SIGSEGV && uc.trapno == protectionFault && c.space.privilegedAt(r.Rip) {
+			return platform.Event{Kind: platform.EventInterrupt}, nil // Switch knows where that is now
+		}
 		// si_code above 0 is the kernel's own (sigaction(2)).
 		if info.code > 0 {
 			return fault(sig, &info, &uc), nil
@@ -246,6 +253,21 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 	}
 	return platform.Event{Kind: platform.EventInterrupt}, nil
 }
+
+// badTimespec makes a system call of a clock_gettime whose result the stub could
+// not store. What the stub changed meanwhile is in the area.
+func (c *context) badTimespec(t *thread, r *arch.Registers, uc *frame) {
+	a := *t.registers()
+	r.Rdx, r.R8, r.R9, r.Rbx = a.Rdx, a.R8, a.R9, a.Rbx
+	r.Rsp, r.Eflags, r.R11 = a.Rsp, a.Eflags, a.Eflags
+	r.Rip = c.space.leftAt(a.Rip)
+	r.Rcx, r.Rax, r.OrigRax = r.Rip, unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_GETTIME
+	c.fp, c.fpAddr, c.inArea = fpFrame, uc.fpstate, false
+}
+
+// protectionFault is the number of the trap that privileged instructions cause
+// (Intel SDM vol. 3, 6.15).
+const protectionFault = 13
 
 // fault describes a synchronous signal. Trap 14 is a page fault; its error
 // code tells the kind of access (Intel SDM vol. 3, 4.7).
@@ -355,7 +377,11 @@ func (c *context) Interrupt() {
 }
 
 // Answer implements platform.Answerer.
-func (c *context) Answer(nr uintptr, value uint64) { c.answer.set(nr, value) }
+func (c *context) Answer(nr uintptr, value uint64) {
+	if nr != unix.SYS_CLOCK_GETTIME || c.k.hasClock {
+		c.answer.set(nr, value)
+	}
+}
 
 // AnswerNothing implements platform.Answerer.
 func (c *context) AnswerNothing() { c.answer.clear() }

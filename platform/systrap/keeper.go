@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform"
 	"ringfort/platform/tracee"
 	"ringfort/sentry/arch"
 )
@@ -22,7 +23,7 @@ const (
 
 // keeper makes and buries stubs.
 //
-// Lock order: template.mu, then mu.
+// Lock order: filling, then template.mu, then mu.
 type keeper struct {
 	text, ctls, areas *os.File
 	patchFile         *os.File
@@ -30,11 +31,13 @@ type keeper struct {
 	patchMem          unsafe.Pointer
 	template          *process
 	pacer             *pacer
+	hasClock          bool   // every stub has the clock page
 	xstate            int    // size of the extended state in bytes
 	xfeatures         uint64 // its components, XCR0
 
-	pool  chan *process
-	stock chan struct{} // asks for the pool to be filled
+	pool    chan *process
+	stock   chan struct{} // asks for the pool to be filled
+	filling sync.Mutex    // held while a stub is made for the pool
 
 	mu        sync.Mutex
 	freeCtls  []uint32
@@ -287,11 +290,14 @@ func (k *keeper) fork() (*process, error) {
 func (k *keeper) fill() {
 	for range k.stock {
 		for len(k.pool) < poolSize {
+			k.filling.Lock()
 			p, err := k.fork()
 			if err != nil {
+				k.filling.Unlock()
 				break // whoever needs one will make it, and hear why not
 			}
 			k.pool <- p
+			k.filling.Unlock()
 		}
 	}
 }
@@ -310,6 +316,30 @@ func (k *keeper) get() (*process, error) {
 	default:
 		return k.fork()
 	}
+}
+
+// mapClock gives the clock page to the template and to all stubs that wait.
+// Nobody uses the platform yet.
+func (k *keeper) mapClock(f platform.HostFile, off uint64) error {
+	page := []entry{{unix.SYS_MMAP, clockAddr, 0x1000, unix.PROT_READ, unix.MAP_SHARED | unix.MAP_FIXED, uintptr(f.RO), uintptr(off)}}
+	k.filling.Lock()
+	defer k.filling.Unlock()
+	todo := []*process{k.template}
+	for n := len(k.pool); n > 0; n-- {
+		p := <-k.pool
+		todo = append(todo, p)
+		k.pool <- p
+	}
+	for _, p := range todo {
+		p.mu.Lock()
+		err := p.carryOut(page)
+		p.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	k.hasClock = true
+	return nil
 }
 
 // newArea returns a cleared area.

@@ -16,6 +16,8 @@ const (
 	// scratchAddr is a page the mapper writes what nobody relies on.
 	scratchAddr = ctlAddr + ctlSize
 	ctlStride   = 0x8000 // control block and scratch page in their file
+	// clockAddr is the page that tells the time, read-only in the stub.
+	clockAddr = ctlAddr + ctlStride
 	// areaAddr is where the thread areas are, one for each thread number.
 	areaAddr = stubBase + 0x100000
 	areaSize = 0x8000

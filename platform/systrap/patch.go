@@ -14,7 +14,9 @@ import (
 )
 
 // A patched call site is JMP through an absolute 32-bit address, seven bytes:
-// FF 24 25 disp32. It leads over the table of jump targets to the site's
+// FF 24 E5 disp32; without an index any scale will do, and that of E5 makes the
+// third byte IN, which is a fault: whoever jumps to what was behind the
+// SYSCALL at the beginning of a site is found out. The jump leads over the table of jump targets to the site's
 // trampoline, and that to stubEnter.
 const (
 	// tableAddr is chosen so that the third byte of every disp32 is 06, which is no
@@ -150,7 +152,7 @@ func (s *space) PlanPatch(cs *platform.CallSite, write func(platform.Patch) erro
 		jump[i] = 0x90 // nop
 	}
 	i := (st.tramp - trampAddr) / trampLen
-	copy(jump, []byte{0xff, 0x24, 0x25})
+	copy(jump, []byte{0xff, 0x24, 0xe5})
 	binary.LittleEndian.PutUint32(jump[3:], uint32(tableAddr+8*i))
 	if write(platform.Patch{Addr: st.addr, Bytes: jump}) != nil {
 		return
@@ -377,6 +379,17 @@ func (s *space) illegalAt(rip uint64) bool {
 	}
 	st := (*inside)[uintptr(rip)]
 	return st != nil && st.kind == movSyscall
+}
+
+// privilegedAt reports whether a privileged instruction at rip is the middle of
+// a patched site that something jumped to.
+func (s *space) privilegedAt(rip uint64) bool {
+	inside := s.patched.Load()
+	if inside == nil {
+		return false
+	}
+	st := (*inside)[uintptr(rip)]
+	return st != nil && st.kind == syscallCmp
 }
 
 // newLineage returns an empty lineage with one user.

@@ -9,6 +9,7 @@ type symbols struct {
 	mapper, enter     uintptr
 	signal, sigreturn uintptr
 	resume, resumeEnd uintptr
+	store, stored     uintptr
 }
 
 // stubSymbols returns the symbols in our own text.
@@ -32,7 +33,7 @@ var stub = stubSymbols().relocate()
 // relocate returns the symbols as they are behind codeAddr.
 func (s symbols) relocate() symbols {
 	base := s.begin
-	for _, p := range []*uintptr{&s.begin, &s.end, &s.mapper, &s.enter, &s.signal, &s.sigreturn, &s.resume, &s.resumeEnd} {
+	for _, p := range []*uintptr{&s.begin, &s.end, &s.mapper, &s.enter, &s.signal, &s.sigreturn, &s.resume, &s.resumeEnd, &s.store, &s.stored} {
 		*p += codeAddr - base
 	}
 	return s

@@ -60,4 +60,12 @@ func (p *Platform) NewContext() platform.Context { return &context{k: p.k} }
 // UserAddresses implements platform.Platform.
 func (p *Platform) UserAddresses() (min, max uintptr) { return userMin, stubBase }
 
-var _ platform.Platform = (*Platform)(nil)
+// MapClock implements platform.Clock.
+func (p *Platform) MapClock(file platform.HostFile, offset uint64) error {
+	return p.k.mapClock(file, offset)
+}
+
+var (
+	_ platform.Platform = (*Platform)(nil)
+	_ platform.Clock    = (*Platform)(nil)
+)

@@ -150,6 +150,11 @@ func New(c Config) (*Kernel, error) {
 	}
 	k.clock = ktime.NewSource(k.vdso.params(), c.TSC)
 	k.realtime, k.monotonic = k.clock.Realtime(), k.clock.Monotonic()
+	if p, ok := c.Platform.(platform.Clock); ok {
+		if err := p.MapClock(c.Memory.Host(), k.ClockPage().Start); err != nil {
+			return nil, fmt.Errorf("clock page of the platform: %w", err)
+		}
+	}
 	if k.maxTask <= 0 || k.maxTask > maxTasks {
 		k.maxTask = maxTasks
 	}
