@@ -112,7 +112,10 @@ func (l *Loader) loadELF(t *kernel.Task, d *vfs.Description, args *kernel.LoadAr
 	if err := mapVDSO(k, m); err != nil {
 		return nil, err
 	}
-	creds, secure := execCreds(t, d)
+	creds, secure, err := execCreds(t, d)
+	if err != nil {
+		return nil, err
+	}
 	auxv := l.auxv(t, m, im, prog, base, creds, secure)
 	sp, err := buildStack(t, m, args, execFn, auxv, im.execStack)
 	if err != nil {

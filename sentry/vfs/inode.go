@@ -82,6 +82,10 @@ type (
 	StatFSer interface {
 		StatFS(c Caller) (unix.Statfs_t, error)
 	}
+	// PermGranter is an inode that is open to some whom the mode bits refuse.
+	PermGranter interface {
+		Grants(c Caller) bool
+	}
 	// PermChecker is an inode with permission rules of its own, on top of the mode bits.
 	PermChecker interface {
 		CheckPerm(c Caller, mask uint32) error
@@ -147,6 +151,11 @@ type InodeBase struct {
 	// opens counts open descriptions; gone says how far the end of an inode without names has got (see notify.go).
 	opens atomic.Int32
 	gone  atomic.Int32
+
+	// noCaps is the time of change at which the file had no security.capability, 0 if that is not known.
+	noCaps atomic.Int64
+	// hasCaps is set once security.capability was set through this inode.
+	hasCaps atomic.Bool
 
 	locks    atomic.Pointer[lockState]
 	watches  atomic.Pointer[watchSet]

@@ -241,6 +241,9 @@ func SetStat(c Caller, p Path, a *SetAttr) error {
 	if err := in.SetAttr(c, a); err != nil {
 		return err
 	}
+	if a.Mask&(SetSize|SetUID|SetGID) != 0 {
+		dropFileCaps(c, in)
+	}
 	if a.Mask&SetSize != 0 {
 		notifyPath(p, unix.IN_MODIFY)
 	}

@@ -23,7 +23,10 @@ func CheckPerm(c Caller, creds *auth.Credentials, in Inode, mask uint32) error {
 		perm >>= 3
 	}
 	if perm&mask != mask && !overrides(creds, b, mode, mask) {
-		return unix.EACCES
+		g, ok := in.(PermGranter)
+		if !ok || !g.Grants(c) {
+			return unix.EACCES
+		}
 	}
 	if p, ok := in.(PermChecker); ok {
 		return p.CheckPerm(c, mask)

@@ -56,8 +56,9 @@ func WriteLimit(c Caller, off int64, n int) (int, error) {
 	return n, nil
 }
 
-// AfterWrite drops the set-ID bits a write by c takes from a file.
+// AfterWrite drops the set-ID bits and the capabilities a write by c takes from a file.
 func AfterWrite(c Caller, in Inode) {
+	dropFileCaps(c, in)
 	b := in.Base()
 	if c == nil || b.Mode()&(unix.S_ISUID|unix.S_ISGID) == 0 {
 		return

@@ -33,7 +33,7 @@ func checkXattr(c Caller, in Inode, name string, write bool) error {
 	case strings.HasPrefix(name, "security."):
 		if write {
 			need := unix.CAP_SYS_ADMIN
-			if name == "security.capability" {
+			if name == capabilityXattr {
 				need = unix.CAP_SETFCAP
 			}
 			if !capOver(creds, b, need) {
@@ -63,8 +63,12 @@ func SetXattr(c Caller, p Path, name string, value []byte, flags uint32) error {
 	if err := checkXattr(c, p.Inode(), name, true); err != nil {
 		return err
 	}
+	if name == capabilityXattr && !validFileCaps(value) {
+		return unix.EINVAL
+	}
 	err := p.Inode().SetXattr(c, name, value, flags)
 	if err == nil {
+		p.Inode().Base().NoteXattr(name)
 		notifyPath(p, unix.IN_ATTRIB)
 	}
 	return err

@@ -21,6 +21,12 @@ func (o dirOf) file(fd int32) *vfs.Description {
 func (o dirOf) fdDir(c vfs.Caller, info bool) *fsutil.Dir {
 	d := o.dir(c, 0500)
 	d.MayOpen = func(c vfs.Caller) error { return mayTrace(c, o.t) }
+	// A process sees its own descriptors even when its files in /proc are
+	// root's, as after setuid(2).
+	d.Grant = func(c vfs.Caller) bool {
+		r := taskOf(c)
+		return r != nil && r.ThreadGroup() == o.t.ThreadGroup()
+	}
 	d.Find = func(c vfs.Caller, name string) (vfs.Inode, error) {
 		var fd int32
 		if name != "0" {

@@ -352,6 +352,7 @@ func (in *inode) SetXattr(c vfs.Caller, name string, value []byte, flags uint32)
 		in.xattrs = map[string][]byte{}
 	}
 	in.xattrs[name] = slices.Clone(value)
+	in.NoteXattr(name)
 	in.ctime.Store(vfs.Now(c))
 	return nil
 }

@@ -221,3 +221,4 @@ CASE(sysctls) {
 	CHECK(strcmp(b, slurp("/proc/sys/kernel/random/uuid")) && slurp("/proc/sys/net/core/somaxconn"));
 	FAILS(open("/proc/sys/kernel/nothing", O_RDONLY), ENOENT);
 }
+CASE(own_descriptors_after_setuid) { int fd = open("/dev/null", O_RDONLY); pid_t p = fork(); if (!p) { if (setgid(1000) || setuid(1000)) _exit(1); char f[40]; snprintf(f, 40, "/proc/self/fd/%d", fd); int d = open("/proc/self/fd", O_RDONLY | O_DIRECTORY); if (d < 0) _exit(2); if (open(f, O_RDONLY) < 0) _exit(3); if (access("/proc/self/fdinfo", R_OK)) _exit(4); if (open("/proc/self/environ", O_RDONLY) >= 0) _exit(5); _exit(7); } CHECK(wait_code(p) == 7); }
