@@ -25,9 +25,9 @@ type Patcher interface {
 	// patched safely. If write returns nil, the patch holds. No thread runs in
 	// the address space meanwhile; if one does, nothing is done.
 	PlanPatch(s *CallSite, write func(Patch) error)
-	// DropPatches forgets the patches in [start, end) and returns what was there
-	// before, to be written back if the memory stays.
-	DropPatches(start, end uintptr) []Patch
+	// DropPatches forgets the patches in [start, end). For each it calls restore
+	// before, with what was there, to be written back where the memory stays.
+	DropPatches(start, end uintptr, restore func(Patch))
 	// StopPatching says that no site is to be patched any more.
 	StopPatching()
 	// InheritPatches takes over the patches of another address space, of which
@@ -50,4 +50,15 @@ type Answerer interface {
 // (ktime.Params). MapClock is called before any address space is made.
 type Clock interface {
 	MapClock(file HostFile, offset uint64) error
+}
+
+// Carrier is a Context that can change mappings in the course of a Switch, as
+// long as no other context uses the address space.
+type Carrier interface {
+	// Carry reports whether the next Switch carries out what is queued in as; if
+	// not, Flush has to.
+	Carry(as AddressSpace) bool
+	// Carried reports whether the last Switch did so, nothing was queued since, and
+	// what was unmapped is unreachable for the application.
+	Carried() bool
 }

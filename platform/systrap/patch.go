@@ -16,8 +16,8 @@ import (
 // A patched call site is JMP through an absolute 32-bit address, seven bytes:
 // FF 24 E5 disp32; without an index any scale will do, and that of E5 makes the
 // third byte IN, which is a fault: whoever jumps to what was behind the
-// SYSCALL at the beginning of a site is found out. The jump leads over the table of jump targets to the site's
-// trampoline, and that to stubEnter.
+// SYSCALL at the beginning of a site is found out. The jump leads over the table
+// of jump targets to the site's trampoline, and that to stubEnter.
 const (
 	// tableAddr is chosen so that the third byte of every disp32 is 06, which is no
 	// instruction in 64-bit mode: whoever jumps to the SYSCALL that was the end
@@ -65,6 +65,14 @@ func (s *site) len() uintptr {
 		return 7
 	}
 	return 8
+}
+
+// middle is where the second of the instructions replaced began.
+func (s *site) middle() uintptr {
+	if s.kind == movSyscall {
+		return 5
+	}
+	return 2
 }
 
 // syscall returns the address of the SYSCALL instruction.
@@ -157,18 +165,9 @@ func (s *space) PlanPatch(cs *platform.CallSite, write func(platform.Patch) erro
 	if write(platform.Patch{Addr: st.addr, Bytes: jump}) != nil {
 		return
 	}
-	p.at, p.inside = maps.Clone(p.at), maps.Clone(p.inside) // a fork may share them
-	if p.at == nil {
-		p.at, p.inside = make(map[uintptr]*site), make(map[uintptr]*site)
-	}
-	p.at[st.addr] = st
-	if st.kind == movSyscall {
-		p.inside[st.addr+5] = st
-	} else {
-		p.inside[st.addr+2] = st
-	}
-	s.patched.Store(&p.inside)
-	s.generation.Add(1)
+	s.change(func(at, inside map[uintptr]*site) {
+		at[st.addr], inside[st.addr+st.middle()] = st, st
+	})
 }
 
 func (s *space) endPatching() { s.patching.Store(false) }
@@ -269,10 +268,12 @@ func (s *space) mapLineage() {
 	s.Map(trampAddr, trampSize, f, off+tableSize, platform.Read|platform.Exec, false)
 }
 
-// DropPatches implements platform.Patcher.
-func (s *space) DropPatches(start, end uintptr) (old []platform.Patch) {
+// DropPatches implements platform.Patcher. Threads may run meanwhile: as long as
+// a site stands in the maps those that fault in its middle are helped on, and
+// those that faulted earlier try again, for the generation is a new one.
+func (s *space) DropPatches(start, end uintptr, restore func(platform.Patch)) {
 	if s.patched.Load() == nil {
-		return nil
+		return
 	}
 	s.patchMu.Lock()
 	defer s.patchMu.Unlock()
@@ -281,22 +282,33 @@ func (s *space) DropPatches(start, end uintptr) (old []platform.Patch) {
 	for _, st := range p.at {
 		if st.addr < end && st.addr+st.len() > start {
 			hit = append(hit, st)
+			restore(platform.Patch{Addr: st.addr, Bytes: bytes.Clone(st.before[:st.len()])})
 		}
 	}
 	if len(hit) == 0 {
-		return nil
+		return
 	}
-	p.at, p.inside = maps.Clone(p.at), maps.Clone(p.inside)
-	for _, st := range hit {
-		delete(p.at, st.addr)
-		delete(p.inside, st.addr+5)
-		delete(p.inside, st.addr+2)
-		delete(p.traps, st.syscall()+2)
-		old = append(old, platform.Patch{Addr: st.addr, Bytes: bytes.Clone(st.before[:st.len()])})
+	s.change(func(at, inside map[uintptr]*site) {
+		for _, st := range hit {
+			delete(at, st.addr)
+			delete(inside, st.addr+st.middle())
+			delete(p.traps, st.syscall()+2)
+		}
+	})
+}
+
+// change replaces the maps of sites by changed copies: running threads look at
+// the old ones, and a fork may share them. s.patchMu is held.
+func (s *space) change(edit func(at, inside map[uintptr]*site)) {
+	p := &s.patches
+	at, inside := maps.Clone(p.at), maps.Clone(p.inside)
+	if at == nil {
+		at, inside = make(map[uintptr]*site), make(map[uintptr]*site)
 	}
-	s.patched.Store(&p.inside)
+	edit(at, inside)
+	p.at, p.inside = at, inside
+	s.patched.Store(&inside)
 	s.generation.Add(1)
-	return old
 }
 
 // StopPatching implements platform.Patcher.
@@ -370,27 +382,21 @@ func (s *space) leftAt(rip uint64) uint64 {
 	return uint64(st.syscall())
 }
 
-// illegalAt reports whether an illegal instruction at rip is the SYSCALL of a
-// patched site that something jumped to.
-func (s *space) illegalAt(rip uint64) bool {
-	inside := s.patched.Load()
-	if inside == nil {
+// middleAt reports whether rip is in the middle of a patched site. Something
+// jumped there, and found an instruction that is a fault.
+func (s *space) middleAt(rip uint64, sig unix.Signal, trapno uint64) bool {
+	// The numbers of the traps are those of the Intel SDM, vol. 3, 6.15.
+	const protectionFault = 13
+	if sig != unix.SIGILL && (sig != unix.SIGSEGV || trapno != protectionFault) {
 		return false
 	}
-	st := (*inside)[uintptr(rip)]
-	return st != nil && st.kind == movSyscall
+	inside := s.patched.Load()
+	return inside != nil && (*inside)[uintptr(rip)] != nil
 }
 
-// privilegedAt reports whether a privileged instruction at rip is the middle of
-// a patched site that something jumped to.
-func (s *space) privilegedAt(rip uint64) bool {
-	inside := s.patched.Load()
-	if inside == nil {
-		return false
-	}
-	st := (*inside)[uintptr(rip)]
-	return st != nil && st.kind == syscallCmp
-}
+// illegalAt and privilegedAt are middleAt for one signal each.
+func (s *space) illegalAt(rip uint64) bool    { return s.middleAt(rip, unix.SIGILL, 0) }
+func (s *space) privilegedAt(rip uint64) bool { return s.middleAt(rip, unix.SIGSEGV, 13) }
 
 // newLineage returns an empty lineage with one user.
 func (k *keeper) newLineage() (*lineage, error) {

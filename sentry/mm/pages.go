@@ -82,8 +82,9 @@ func (m *MemoryManager) dropPages(r usermem.Range, keepPrivate bool) {
 	if i == j {
 		return
 	}
-	if p, ok := m.as.(platform.Patcher); ok && !keepPrivate {
-		p.DropPatches(uintptr(r.Start), uintptr(r.End))
+	if !keepPrivate {
+		m.dropPatches(r)
+		i, j = m.isolatePMAs(r)
 	}
 	kept := m.pmas.list[i:i]
 	whole := true

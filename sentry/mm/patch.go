@@ -58,8 +58,44 @@ func (m *MemoryManager) unpatch(r usermem.Range) {
 	if !ok {
 		return
 	}
-	for _, old := range p.DropPatches(uintptr(r.Start), uintptr(r.End)) {
-		_ = m.writeCode(usermem.Addr(old.Addr), old.Bytes) // what is no longer there needs no mending
+	p.DropPatches(uintptr(r.Start), uintptr(r.End), m.restoreCode)
+}
+
+// dropPatches forgets the patches in r, which goes away, and restores the code
+// of those that reach beyond it. m.mu is held for writing.
+func (m *MemoryManager) dropPatches(r usermem.Range) {
+	p, ok := m.as.(platform.Patcher)
+	if !ok {
+		return
+	}
+	p.DropPatches(uintptr(r.Start), uintptr(r.End), func(old platform.Patch) {
+		if at := patchRange(old); r.Intersect(at) != at {
+			m.restoreCode(old)
+		}
+	})
+}
+
+func patchRange(p platform.Patch) usermem.Range {
+	return usermem.Range{Start: usermem.Addr(p.Addr), End: usermem.Addr(p.Addr) + usermem.Addr(len(p.Bytes))}
+}
+
+// restoreCode writes the code that was at a site before it was patched. What is
+// no longer there needs no mending.
+func (m *MemoryManager) restoreCode(old platform.Patch) {
+	r := patchRange(old)
+	// Since a fork the page may be shared, patched in the other process as well. A
+	// site may lie across two mappings.
+	for a := r.Start; a < r.End; {
+		v, ok := m.vmas.at(a)
+		if !ok {
+			a = a.RoundDown() + usermem.PageSize
+			continue
+		}
+		part := usermem.Range{Start: a, End: r.End}.Intersect(v.Range)
+		if m.ownCode(v, part) == nil {
+			_ = m.writeCode(a, old.Bytes[a-r.Start:part.End-r.Start])
+		}
+		a = part.End
 	}
 }
 
