@@ -49,6 +49,7 @@ type context struct {
 	slept  bool   // since then
 	answer answerSet
 
+	carried carried
 	watched atomic.Bool   // see expect
 	since   atomic.Uint64 // when it was interrupted last, in ticks
 }
@@ -61,13 +62,15 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 			return platform.Event{}, err
 		}
 	}
-	if s.pending.Load() {
+	c.carried.done = false
+	if s.pending.Load() && !c.carried.wanted {
 		if err := s.Flush(); err != nil {
 			return platform.Event{}, err
 		}
 	}
 	if r.Rip >= 1<<47 {
 		// The processor would refuse it in the stub's own code.
+		c.carried.wanted = false
 		return platform.Event{Kind: platform.EventFault, Signal: int32(unix.SIGSEGV), Code: siKernel}, nil
 	}
 	t := c.thread
@@ -77,6 +80,7 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	}
 	if !c.state.CompareAndSwap(idle, running) {
 		c.state.Store(idle)
+		c.carried.wanted = false
 		return platform.Event{Kind: platform.EventInterrupt}, nil
 	}
 	s.begin()
@@ -85,6 +89,9 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 		// that serialises, as IRETQ does (Intel SDM vol. 3, 9.1.3).
 		c.seen = g
 		command |= cmdFull
+	}
+	if c.pack(t) {
+		command |= cmdMap
 	}
 	if *t.u32(offCommand) != command {
 		*t.u32(offCommand) = command
@@ -96,6 +103,9 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	s.end()
 	c.state.Store(idle)
 	c.settleFP(command)
+	if err == nil {
+		err = c.prove(t)
+	}
 	if err != nil {
 		c.drop()
 		return platform.Event{}, err
@@ -238,12 +248,7 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 		}
 		return platform.Event{Kind: platform.EventSyscall, Hot: c.space.trapped(uintptr(r.Rip))}, nil
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
-		if sig == unix.SIGILL && c.space.illegalAt(r.Rip) {
-			r.OrigRax = r.Rax
-			r.Rip += 2
-			return platform.Event{Kind: platform.EventSyscall}, nil
-		}
-		if sig == unix.SIGSEGV && uc.trapno == protectionFault && c.space.privilegedAt(r.Rip) {
+		if c.space.middleAt(r.Rip, sig, uc.trapno) || c.space.generation.Load() != c.seen {
 			return platform.Event{Kind: platform.EventInterrupt}, nil // Switch knows where that is now
 		}
 		// si_code above 0 is the kernel's own (sigaction(2)).
@@ -265,10 +270,6 @@ func (c *context) badTimespec(t *thread, r *arch.Registers, uc *frame) {
 	c.fp, c.fpAddr, c.inArea = fpFrame, uc.fpstate, false
 }
 
-// protectionFault is the number of the trap that privileged instructions cause
-// (Intel SDM vol. 3, 6.15).
-const protectionFault = 13
-
 // fault describes a synchronous signal. Trap 14 is a page fault; its error
 // code tells the kind of access (Intel SDM vol. 3, 4.7).
 func fault(sig unix.Signal, info *siginfo, uc *frame) platform.Event {
@@ -282,7 +283,10 @@ func fault(sig unix.Signal, info *siginfo, uc *frame) platform.Event {
 }
 
 // Flush implements platform.Context.
-func (c *context) Flush(as platform.AddressSpace) error { return as.Flush() }
+func (c *context) Flush(as platform.AddressSpace) error {
+	c.carried.wanted = false
+	return as.Flush()
+}
 
 // enter gets a thread in s, leaving the old one.
 func (c *context) enter(s *space) error {
@@ -395,4 +399,5 @@ func (c *context) Release() {
 var (
 	_ platform.Context  = (*context)(nil)
 	_ platform.Answerer = (*context)(nil)
+	_ platform.Carrier  = (*context)(nil)
 )

@@ -48,6 +48,9 @@ const notifyCall = unix.SYS_GETPID
 // registers.
 var threadCalls = []stubCall{
 	{nr: notifyCall, notify: true, reason: "hand a context over: the call is never made"},
+	{nr: unix.SYS_MMAP, notify: true, reason: "a mapping the Sentry has asked for: it compares the arguments"},
+	{nr: unix.SYS_MUNMAP, notify: true, reason: "the same"},
+	{nr: unix.SYS_MPROTECT, notify: true, reason: "the same"},
 	{nr: unix.SYS_RT_SIGRETURN, reason: "an interrupted thread goes on in the stub's code"},
 	{nr: unix.SYS_SCHED_YIELD, reason: "the application's sched_yield"},
 }

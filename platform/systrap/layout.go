@@ -56,6 +56,8 @@ const (
 	offSigno     = 0x158 // u32
 	offTID       = 0x15c // u32: where clone leaves the host's thread number
 	offNotify    = 0x160 // u32: the descriptor of the thread's seccomp notifications
+	offMapCount  = 0x168 // u32: how many entries cmdMap carries out
+	offMapError  = 0x170 // u64: the last error of one of them, negated
 	offStack     = 0x180 // stack_t of sigaltstack(2)
 	offAfterFlag = 0x198 // u64: address behind the flags, where PUSHFQ pushes them
 	offFlags     = 0x1a0 // u64: address of the flags
@@ -63,6 +65,8 @@ const (
 	offXSave     = 0x1b0 // u64: address of the XSAVE buffer
 	offSelf      = 0x1b8 // u64: address of the area
 	offAppGS     = 0x1c0 // u64: GS base found by the signal handler
+	offEntries   = 0x200 // what cmdMap carries out: number and six arguments each
+	maxCarried   = 3
 	offAnswers   = 0x800 // 256 u64: results of calls answered by the stub
 	answers      = 256
 	xsaveBuf     = 0x1000
@@ -86,6 +90,7 @@ const (
 	cmdLoadFP             // load it from offFPState
 	cmdSetFS              // load the FS base
 	cmdFull               // leave by IRETQ and with the application's own GS base
+	cmdMap                // change mappings first
 )
 
 // Why the stub stopped.

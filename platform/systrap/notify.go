@@ -24,7 +24,11 @@ const (
 type notification struct {
 	id         uint64
 	pid, flags uint32
-	data       [64]byte
+	// struct seccomp_data
+	nr   int32
+	arch uint32
+	ip   uint64
+	args [6]uint64
 }
 
 // reply is struct seccomp_notif_resp.
@@ -69,6 +73,30 @@ func (t *thread) answer() error {
 		return errDead
 	}
 	return nil // ENOENT: a signal woke it, and it sees for itself
+}
+
+// permit lets the thread make the call e, which it is about to make; with any
+// other call its process ends.
+func (t *thread) permit(e *entry) error {
+	if err := t.receive(); err != nil {
+		return err
+	}
+	n := &t.note
+	same := n.arch == unix.AUDIT_ARCH_X86_64 && n.nr == int32(e[0])
+	for i := range n.args {
+		same = same && n.args[i] == uint64(e[i+1])
+	}
+	if !same {
+		unix.Kill(t.p.pid, unix.SIGKILL)
+		return errDead
+	}
+	const goOn = 1 // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+	t.reply = reply{id: t.asleep, flags: goOn}
+	t.asleep = 0
+	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(t.listener), notifSend, uintptr(unsafe.Pointer(&t.reply))); errno != 0 {
+		return errDead
+	}
+	return nil
 }
 
 // awaitSleep waits for the notification of a thread that is going to sleep.

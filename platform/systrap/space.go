@@ -73,6 +73,26 @@ func (s *space) Flush() error {
 	return err
 }
 
+// take empties the queue into list if it fits.
+func (s *space) take(list *[maxCarried]entry) (n int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) > len(list) {
+		return 0, false
+	}
+	n = copy(list[:], s.queue)
+	s.queue = s.queue[:0]
+	s.pending.Store(false)
+	return n, true
+}
+
+// short reports whether the queue can be carried by a Switch.
+func (s *space) short() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue) <= maxCarried
+}
+
 // Release implements platform.AddressSpace.
 func (s *space) Release() {
 	if s.patches.l != nil {

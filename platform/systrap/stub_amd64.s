@@ -324,6 +324,32 @@ TEXT ·stubGo(SB),NOSPLIT|NOFRAME,$0
 	JNZ	commands
 	JMP	·stubResume(SB)
 commands:
+	TESTL	$16, BX
+	JZ	save
+	MOVL	0x168(GS), BP
+	MOVQ	0x1b8(GS), R12
+	ADDQ	$0x200, R12
+next:
+	// Each of these calls is a notification: the Sentry compares it with what it
+	// has asked for before it lets it happen.
+	MOVQ	0(R12), AX
+	MOVQ	8(R12), DI
+	MOVQ	16(R12), SI
+	MOVQ	24(R12), DX
+	MOVQ	32(R12), R10
+	MOVQ	40(R12), R8
+	MOVQ	48(R12), R9
+	SYSCALL
+	CMPQ	AX, $-4 // EINTR
+	JEQ	next
+	CMPQ	AX, $-4096
+	JLS	mapped
+	MOVQ	AX, 0x170(GS)
+mapped:
+	ADDQ	$56, R12
+	DECL	BP
+	JNZ	next
+save:
 	TESTL	$1, BX
 	JZ	load
 	MOVQ	0x1b0(GS), DI

@@ -93,6 +93,9 @@ func (c *context) Sleep() {
 func (c *context) give(t *thread) error {
 	c.wake()
 	c.began = tsc()
+	if c.carried.n > 0 {
+		c.quick = 0 // the proof is a notification
+	}
 	c.spin = c.quick >= quickTurns && c.k.pacer.maySpin(c.began)
 	spins := uint32(0)
 	if c.spin {
@@ -107,9 +110,11 @@ func (c *context) give(t *thread) error {
 		atomic.StoreUint32(t.u32(offSpin), spins)
 	}
 	if atomic.SwapUint32(t.u32(offState), stateApp) == stateSentryAlone {
-		return t.answer()
+		if err := t.answer(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.oversee(t)
 }
 
 // setAffinity keeps a host thread on one core.
@@ -147,7 +152,7 @@ const nowhere = -1
 func (c *context) wait(t *thread) (err error) {
 	state := t.u32(offState)
 	if !c.spin || !c.look(state) {
-		if atomic.CompareAndSwapUint32(state, stateApp, stateAppAlone) {
+		if atomic.CompareAndSwapUint32(state, stateApp, stateAppAlone) || c.carried.n > 0 {
 			err = t.receive()
 			c.slept = true
 		}

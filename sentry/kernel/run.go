@@ -26,15 +26,14 @@ func (t *Task) run() {
 	t.publishAnswers()
 	for t.prepareUser() {
 		m := t.MM()
-		if m.Stale() {
-			if err := m.Flush(t.ctx); err != nil {
-				t.hostFailure("map memory", err)
-				continue
-			}
+		if err := m.Prepare(t.ctx); err != nil {
+			t.hostFailure("map memory", err)
+			continue
 		}
 		t.enterUser()
 		ev, err := t.ctx.Switch(m.AddressSpace(), &t.regs, &t.fp)
 		t.leaveUser()
+		m.Settle(t.ctx)
 		switch {
 		case err != nil:
 			t.hostFailure("run application code", err)

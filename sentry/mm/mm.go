@@ -193,6 +193,31 @@ func (m *MemoryManager) Flush(c platform.Context) error {
 	return err
 }
 
+// Prepare is Flush for a task that is about to switch to user code: where the
+// switch itself can carry out what is queued it leaves that to it, and Settle
+// does the rest.
+func (m *MemoryManager) Prepare(c platform.Context) error {
+	if !m.stale.Load() {
+		return nil
+	}
+	if k, ok := c.(platform.Carrier); ok && m.users.Load() == 1 && k.Carry(m.as) {
+		return nil
+	}
+	return m.Flush(c)
+}
+
+// Settle frees what the switch just made has let go of.
+func (m *MemoryManager) Settle(c platform.Context) {
+	if !m.stale.Load() {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k, ok := c.(platform.Carrier); ok && k.Carried() {
+		m.dropDead()
+	}
+}
+
 // Stale reports whether Flush has something to do.
 func (m *MemoryManager) Stale() bool { return m.stale.Load() }
 
