@@ -19,6 +19,10 @@ func (t *Task) publishAnswers() {
 		a.AnswerNothing()
 		return
 	}
+	c := t.Creds()
+	if c.UserNS != t.k.RootUserNS() {
+		a.AnswerNothing() // IDs change with the maps of the namespace
+	}
 	a.Answer(unix.SYS_GETPID, uint64(t.TGID()))
 	a.Answer(unix.SYS_GETTID, uint64(t.TID()))
 	a.Answer(unix.SYS_SCHED_YIELD, 0)
@@ -26,14 +30,15 @@ func (t *Task) publishAnswers() {
 	t.k.tree.RLock()
 	t.answerParent()
 	t.k.tree.RUnlock()
-	c := t.Creds()
-	if c.UserNS != t.k.RootUserNS() {
-		return // IDs change with the maps of the namespace
+	if c.UserNS == t.k.RootUserNS() {
+		a.Answer(unix.SYS_GETUID, uint64(c.UserNS.UID(c.RUID)))
+		a.Answer(unix.SYS_GETEUID, uint64(c.UserNS.UID(c.EUID)))
+		a.Answer(unix.SYS_GETGID, uint64(c.UserNS.GID(c.RGID)))
+		a.Answer(unix.SYS_GETEGID, uint64(c.UserNS.GID(c.EGID)))
 	}
-	a.Answer(unix.SYS_GETUID, uint64(c.UserNS.UID(c.RUID)))
-	a.Answer(unix.SYS_GETEUID, uint64(c.UserNS.UID(c.EUID)))
-	a.Answer(unix.SYS_GETGID, uint64(c.UserNS.GID(c.RGID)))
-	a.Answer(unix.SYS_GETEGID, uint64(c.UserNS.GID(c.EGID)))
+	if t.seccomp.Load() != nil {
+		a.AnswerNothing() // another thread gave us a filter meanwhile
+	}
 }
 
 // answerParent tells the platform the present parent. Whoever gives the task a
@@ -43,6 +48,9 @@ func (t *Task) answerParent() {
 	defer t.ctxMu.RUnlock()
 	if a, ok := t.ctx.(platform.Answerer); ok && t.k.trace == nil && t.seccomp.Load() == nil {
 		a.Answer(unix.SYS_GETPPID, uint64(t.PPID()))
+		if t.seccomp.Load() != nil {
+			a.AnswerNothing() // since just now
+		}
 	}
 }
 
