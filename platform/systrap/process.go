@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -143,21 +142,13 @@ func (p *process) newThread() (*thread, error) {
 	return t, nil
 }
 
-// confined waits until the new thread has its filter, and returns what it says
-// is the descriptor of its listener.
+// confined returns what a new thread says is the descriptor of its listener.
 func (t *thread) confined() (int, error) {
-	for start := time.Now(); ; {
-		switch fd := int32(atomic.LoadUint32(t.u32(offNotify))); {
-		case fd > 0:
-			return int(fd), nil
-		case fd < 0:
-			return 0, errors.New("the host refuses seccomp notifications (they need Linux 5.19)")
-		}
-		if t.p.dead.Load() || time.Since(start) > patience {
-			return 0, errDead
-		}
-		time.Sleep(20 * time.Microsecond)
+	fd := int32(atomic.LoadUint32(t.u32(offNotify)))
+	if fd <= 0 {
+		return 0, errors.New("the host refuses seccomp notifications (they need Linux 5.19)")
 	}
+	return int(fd), nil
 }
 
 // take returns an idle thread, made if there is none.

@@ -65,8 +65,19 @@ next:
 	TESTQ	R13, R13 // a clone?
 	JZ	check
 	TESTQ	AX, AX
-	JNZ	check
+	JZ	child
+	JLT	check
 	TESTL	$0x100, DI // CLONE_VM: a thread
+	JZ	check
+confined:
+	// The request is done when the thread has its filter.
+	CMPL	0x160(R13), $0
+	JNE	check
+	MOVL	$SYS_sched_yield, AX
+	SYSCALL
+	JMP	confined
+child:
+	TESTL	$0x100, DI
 	JNZ	thread
 	JMP	·stubProcess(SB)
 thread:
