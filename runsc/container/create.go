@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -193,12 +194,17 @@ func (b *birth) launchBoth() error {
 	if sentryErr == nil {
 		b.Sentry, b.Gofer = b.sentry.id, b.gofer.id
 		b.entered = make(chan struct{})
+		joined := make(chan struct{})
 		go func() {
-			b.cgroupErr = b.enterCgroup(b.sentry.Pid, b.gofer.Pid)
+			b.cgroupErr = b.enterCgroup(sync.OnceFunc(func() { close(joined) }), b.sentry.Pid, b.gofer.Pid)
 			close(b.entered)
 		}()
-		b.setOOMScore()
+		score := b.setOOMScore()
+		// Once it has its configuration the Sentry starts processes for
+		// applications, whose memory would count outside of the cgroup.
+		<-joined
 		sentryErr = b.client.Configure(b.config())
+		_ = writeOOMScore(b.sentry.Pid, score) // as far as the host lets us
 	}
 	err = <-goferReady
 	if sentryErr != nil {
@@ -278,17 +284,34 @@ func (b *birth) launchSentry(null *os.File) error {
 	return err
 }
 
-// setOOMScore asks the host to prefer, or spare, the sandbox as the container wants it.
-func (b *birth) setOOMScore() {
-	adj := b.Spec.Process.OOMScoreAdj
-	if adj == nil {
-		return
-	}
-	for _, p := range []*child{b.sentry, b.gofer} {
-		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.Pid), []byte(strconv.Itoa(*adj)), 0); err != nil {
-			b.opts.warn("process.oomScoreAdj: %v", err)
+// setOOMScore asks the host to prefer, or spare, the sandbox as the container
+// wants it. Processes that run applications inherit the score the Sentry has
+// while it is configured; the score it is to have from then on is returned. It
+// is lower: when memory is short the application shall end by SIGKILL, as it
+// would natively, not its whole sandbox.
+func (b *birth) setOOMScore() (later int) {
+	const lead = 900 // of a range from -1000 to 1000; -1000 would mean never (proc_pid_oom_score_adj(5))
+	adj := 0
+	if a := b.Spec.Process.OOMScoreAdj; a != nil {
+		adj = *a
+		for _, p := range []*child{b.sentry, b.gofer} {
+			if err := writeOOMScore(p.Pid, adj); err != nil {
+				b.opts.warn("process.oomScoreAdj: %v", err)
+			}
 		}
 	}
+	later = max(adj-lead, -999)
+	if writeOOMScore(b.sentry.Pid, later) != nil {
+		// Without CAP_SYS_RESOURCE a score goes up, and back to where it was.
+		_ = writeOOMScore(b.sentry.Pid, min(adj+lead, 1000))
+		return adj
+	}
+	_ = writeOOMScore(b.sentry.Pid, adj)
+	return later
+}
+
+func writeOOMScore(pid, adj int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(strconv.Itoa(adj)), 0)
 }
 
 // config is the Sentry's configuration.
