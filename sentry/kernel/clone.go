@@ -113,6 +113,11 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 		return nil, err
 	}
 	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: k.platform.NewContext(), regs: t.regs, sched: t.childSched()}
+	defer func() {
+		if err != nil {
+			n.discard()
+		}
+	}()
 	n.started = k.Monotonic()
 	n.state.Store(StateRunning)
 	n.creds.Store(creds)
@@ -136,11 +141,6 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	if err := t.cloneNamespaces(n, a.Flags, creds); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			n.discard()
-		}
-	}()
 	if has(unix.CLONE_VM) {
 		m := t.MM()
 		m.IncUsers()
