@@ -136,8 +136,9 @@ func newManager(cg *cgroups.Cgroup) (cgroups.Manager, error) {
 }
 
 // enterCgroup makes the cgroups, sets the limits and puts the processes there. What the machine cannot do is a
-// warning; a value that it refuses is an error.
-func (c *Container) enterCgroup(pids ...int) error {
+// warning; a value that it refuses is an error. joined is called once the processes are there, or cannot be.
+func (c *Container) enterCgroup(joined func(), pids ...int) error {
+	defer joined()
 	cg, err := cgroupConfig(c.Spec, c.ID, c.SystemdCgroup)
 	if err != nil {
 		return err
@@ -149,6 +150,7 @@ func (c *Container) enterCgroup(pids ...int) error {
 	if err == nil {
 		err = addPids(m, pids[1:])
 	}
+	joined()
 	if err == nil {
 		err = c.setLimits(m, cg.Resources)
 	}
