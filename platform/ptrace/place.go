@@ -63,6 +63,7 @@ func (p *placement) before(tid int) {
 	p.left--
 	load[p.core].Add(1)
 	p.since.Store(now())
+	wakeWatcher()
 }
 
 // after notes that the thread stopped.
