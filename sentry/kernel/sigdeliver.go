@@ -61,9 +61,17 @@ func (t *Task) actByDefault(info *SignalInfo) {
 	case stopSignals.Has(sig):
 		t.stopFor(sig)
 	default:
-		core := coreSignals.Has(sig) && tg.limits.Get(unix.RLIMIT_CORE).Cur > 0
-		tg.killLocked(ExitStatus{Signal: sig, Core: core})
+		tg.killLocked(ExitStatus{Signal: sig, Core: coreSignals.Has(sig) && t.dumpsCore()})
 	}
+}
+
+// dumpsCore reports whether Linux would write a core file for the process, which
+// its parent is told (core(5), "There are various circumstances in which a core
+// dump file is not produced"). The file itself is not written.
+func (t *Task) dumpsCore() bool {
+	const least = 4096 // bytes; a core file smaller than a page is none
+	m := t.MM()
+	return m != nil && m.Dumpable() && t.tg.limits.Get(unix.RLIMIT_CORE).Cur >= least
 }
 
 // stopFor starts a job control stop. Kernel.tree is held for reading, tg.sig too.

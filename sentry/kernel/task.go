@@ -242,7 +242,7 @@ func (t *Task) Usage() Rusage {
 	user, sys := t.cpuTimes()
 	u := Rusage{User: user, Sys: sys, VolSwitch: t.switches.Load(), MinFlt: t.faults.Load()}
 	if m := t.mmp.Load(); m != nil {
-		u.MaxRSS = m.Usage().MaxRSS
+		u.MaxRSS = m.MaxRSS()
 	}
 	return u
 }

@@ -20,6 +20,7 @@ func (m *MemoryManager) Fork(p platform.Platform, flush func() error) (*MemoryMa
 	}
 	n.brk = m.brk
 	n.Info = m.Info
+	n.dumpable.Store(m.Info.Dumpable == 1)
 	if o := m.Owner(); o != nil {
 		n.SetOwner(o) // until the new process has a name of its own
 	}

@@ -37,7 +37,8 @@ type MemoryManager struct {
 	stale atomic.Bool // dead is not empty or the platform has work queued
 
 	// Where the program's parts are, for prctl(PR_SET_MM) and /proc.
-	Info Info
+	Info     Info
+	dumpable atomic.Bool // Info.Dumpable is 1
 }
 
 // held is a reference on pages.
@@ -107,6 +108,7 @@ func New(p platform.Platform, file *pgalloc.File, layout Layout) (*MemoryManager
 	m := &MemoryManager{as: as, file: file, layout: layout}
 	m.users.Store(1)
 	m.Info.Dumpable = 1
+	m.dumpable.Store(true)
 	return m, nil
 }
 
@@ -226,7 +228,12 @@ func (m *MemoryManager) SetInfo(change func(i *Info)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	change(&m.Info)
+	m.dumpable.Store(m.Info.Dumpable == 1)
 }
+
+// Dumpable reports whether the process may be looked into and dumps core
+// (PR_SET_DUMPABLE of prctl(2)). It takes no lock.
+func (m *MemoryManager) Dumpable() bool { return m.dumpable.Load() }
 
 // GetInfo returns where the program's parts are.
 func (m *MemoryManager) GetInfo() Info {
@@ -252,6 +259,9 @@ func (m *MemoryManager) Usage() Usage {
 	}
 	return u
 }
+
+// MaxRSS returns the most that was resident at any time, in bytes. It takes no lock.
+func (m *MemoryManager) MaxRSS() uint64 { return uint64(m.maxRSS.Load()) }
 
 func (m *MemoryManager) addRSS(n int64) {
 	if now := m.rss.Add(n); now > m.maxRSS.Load() {

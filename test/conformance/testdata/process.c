@@ -118,3 +118,7 @@ CASE(thread_flood_is_survived) {
 	if (!p) _exit(3);
 	CHECK(wait_code(p) == 3);
 }
+// A shell prints "core dumped" only if one could be: of a page at least, and of a process that may be dumped.
+#include <sys/prctl.h>
+static int core_bit(rlim_t limit, int dumpable, int sig) { pid_t p = fork(); if (!p) { struct rlimit r; getrlimit(RLIMIT_CORE, &r); r.rlim_cur = limit < r.rlim_max ? limit : r.rlim_max; setrlimit(RLIMIT_CORE, &r); prctl(PR_SET_DUMPABLE, dumpable); kill(getpid(), sig); _exit(1); } int s; CHECK(waitpid(p, &s, 0) == p && WIFSIGNALED(s) && WTERMSIG(s) == sig); return !!WCOREDUMP(s); }
+CASE(core_bit_of_the_status) { CHECK(!core_bit(0, 1, SIGSEGV)); CHECK(!core_bit(100, 1, SIGSEGV)); CHECK(!core_bit(1 << 30, 0, SIGABRT)); CHECK(!core_bit(1 << 30, 1, SIGTERM)); struct rlimit r; getrlimit(RLIMIT_CORE, &r); if (r.rlim_max > 1 << 24) CHECK(core_bit(1 << 24, 1, SIGSEGV)); }
