@@ -102,6 +102,7 @@ func (f *FPState) FrameBytes() []byte {
 // FromFrame sets f from the bytes of a signal frame, which are the
 // application's: what the processor would refuse is mended.
 func (f *FPState) FromFrame(b []byte) {
+	ours := XFeatures(f.Data)
 	n := copy(f.Data, b)
 	clear(f.Data[n:])
 	if len(f.Data) < fxsaveSize+xsaveHeader {
@@ -115,7 +116,11 @@ func (f *FPState) FromFrame(b []byte) {
 		have = 3
 		binary.LittleEndian.PutUint64(f.Data[xfeatOffset:], 3)
 	}
-	binary.LittleEndian.PutUint64(f.Data[xfeatOffset:], binary.LittleEndian.Uint64(f.Data[xfeatOffset:])&have)
+	binary.LittleEndian.PutUint64(f.Data[xfeatOffset:], binary.LittleEndian.Uint64(f.Data[xfeatOffset:])&have&max(ours, 3))
+	// The marks are the frame's; the next one, if it is made before the state is
+	// loaded, needs to know what there is.
+	clear(f.Data[swReserved : swReserved+48])
+	SetXFeatures(f.Data, ours)
 	clear(f.Data[xfeatOffset+8 : xfeatOffset+xsaveHeader])
 	f.Dirty = true
 }
