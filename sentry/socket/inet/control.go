@@ -87,7 +87,10 @@ func (s *Socket) recvControl(cm *tcpip.ReceivableControlMessages, r *socket.Rece
 		binary.NativeEndian.PutUint64(b[8:], frac)
 		add(unix.SOL_SOCKET, opt, b)
 	}
-	if s.tcpInq.Load() && s.stream() {
+	if l := s.link.Load(); l != nil && s.tcpInq.Load() {
+		in, _ := l.queued()
+		add(unix.SOL_TCP, unix.TCP_CM_INQ, socket.Int32(in))
+	} else if s.tcpInq.Load() && s.stream() {
 		if v, terr := s.endpoint().GetSockOptInt(tcpip.ReceiveQueueSizeOption); terr == nil {
 			add(unix.SOL_TCP, unix.TCP_CM_INQ, socket.Int32(v))
 		}

@@ -5,10 +5,17 @@
 // addresses, options, control messages, readiness and error numbers. The
 // protocols themselves are tcpip's.
 //
+// A TCP connection between two sockets of one namespace does not go through the
+// stack: connectLocal finds the listener (local.go) and bytes move from one
+// end's system call into the other's ring (link.go). Links, addresses and
+// routes of the stack still decide whether the address can be reached; packet
+// sockets see nothing of such a connection. All others are tcpip's.
+//
 // What it must never do: wait; hand memory of an application to the stack
 // (data is copied when it is queued); trust a length.
 //
 // Lock order: Socket.mu guards what tcpip does not keep and is taken before
-// every lock of tcpip. tcpip notifies with its locks held: the listener only
+// listener.mu, link.mu (one for both ends) and every lock of tcpip. Waiters are
+// told with neither of the two held. tcpip notifies with its locks held: the listener only
 // passes the event on to wait.Queue, whose lock is taken after them.
 package inet

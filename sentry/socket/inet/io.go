@@ -56,6 +56,9 @@ func (s *Socket) Send(c vfs.Caller, src usermem.Seq, m *socket.SendArgs) (int64,
 }
 
 func (s *Socket) send(c vfs.Caller, src usermem.Seq, flags int, opts tcpip.WriteOptions) (int64, error) {
+	if l := s.link.Load(); l != nil {
+		return l.sent(c, src, flags)
+	}
 	k := socket.NewCarrier(src)
 	n, terr := s.endpoint().Write(k, opts)
 	k.Free()
@@ -133,6 +136,10 @@ func (s *Socket) Recv(c vfs.Caller, dst usermem.Seq, flags int, r *socket.Receiv
 }
 
 func (s *Socket) recv(dst usermem.Seq, flags int, opts tcpip.ReadOptions) (int64, tcpip.ReadResult, error) {
+	if l := s.link.Load(); l != nil {
+		n, err := l.recv(dst, flags)
+		return n, tcpip.ReadResult{}, err
+	}
 	k := socket.NewCarrier(dst)
 	k.Discard = flags&unix.MSG_TRUNC != 0 && s.stream()
 	res, terr := s.endpoint().Read(k, opts)
@@ -178,6 +185,11 @@ func (s *Socket) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg arch.Ar
 		if s.listening.Load() {
 			return 0, unix.EINVAL
 		}
+		if l := s.link.Load(); l != nil {
+			in, _ := l.queued()
+			n = int32(in)
+			break
+		}
 		v, terr := s.endpoint().GetSockOptInt(tcpip.ReceiveQueueSizeOption)
 		if terr != nil {
 			return 0, netstack.Errno(terr)
@@ -186,6 +198,11 @@ func (s *Socket) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg arch.Ar
 	case unix.TIOCOUTQ:
 		if s.listening.Load() {
 			return 0, unix.EINVAL
+		}
+		if l := s.link.Load(); l != nil {
+			_, out := l.queued()
+			n = int32(out)
+			break
 		}
 		v, terr := s.endpoint().GetSockOptInt(tcpip.SendQueueSizeOption)
 		if terr != nil {

@@ -33,6 +33,9 @@ func (s *Socket) linger(c vfs.Caller, most time.Duration) {
 
 // closing reports whether something sent is not acknowledged, the end included.
 func (s *Socket) closing() bool {
+	if l := s.link.Load(); l != nil {
+		return l.unacknowledged()
+	}
 	switch tcp.EndpointState(s.endpoint().State()) {
 	case tcp.StateEstablished, tcp.StateCloseWait, tcp.StateFinWait1, tcp.StateClosing, tcp.StateLastAck:
 		return true

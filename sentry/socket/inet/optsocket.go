@@ -176,6 +176,11 @@ func (s *Socket) getSocketOption(c vfs.Caller, name int) ([]byte, error) {
 
 // takeError is SO_ERROR: it clears what it returns.
 func (s *Socket) takeError() unix.Errno {
+	if l := s.link.Load(); l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.report()
+	}
 	if s.stream() {
 		switch tcp.EndpointState(s.endpoint().State()) {
 		case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:

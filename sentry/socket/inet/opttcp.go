@@ -31,6 +31,9 @@ func (s *Socket) getTCPOption(name, max int) ([]byte, error) {
 	case unix.TCP_QUICKACK:
 		return socket.Bool(so.GetQuickAck()), nil
 	case unix.TCP_MAXSEG:
+		if s.link.Load() != nil {
+			return socket.Int32(loopbackMSS), nil
+		}
 		return s.getInt(tcpip.MaxSegOption)
 	case unix.TCP_KEEPCNT:
 		return s.getInt(tcpip.KeepaliveCountOption)
@@ -168,6 +171,13 @@ func (s *Socket) setTCPOption(c vfs.Caller, name int, value []byte) error {
 	return nil
 }
 
+// What Linux's loopback carries in bytes: a packet, and of it TCP's data after
+// the headers and the time stamps.
+const (
+	loopbackMTU = 65536
+	loopbackMSS = 65483
+)
+
 // linuxState is the number of a state in Linux's tcp_states.h.
 func linuxState(st tcp.EndpointState) uint8 {
 	switch st {
@@ -220,6 +230,13 @@ func (s *Socket) tcpInfo() ([]byte, error) {
 		put(rcvMSS, uint32(mss))
 		put(advMSS, uint32(mss))
 		put(pmtu, uint32(mss)+40)
+	}
+	if l := s.link.Load(); l != nil {
+		b[0] = l.state()
+		put(sndMSS, loopbackMSS)
+		put(rcvMSS, loopbackMSS)
+		put(advMSS, loopbackMSS)
+		put(pmtu, loopbackMTU)
 	}
 	put(rcvSpace, uint32(s.endpoint().SocketOptions().GetReceiveBufferSize()))
 	return b, nil

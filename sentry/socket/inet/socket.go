@@ -32,6 +32,10 @@ type Socket struct {
 	entry waiter.Entry
 
 	listening atomic.Bool
+	// local is what a listening TCP socket knows of connections from its own
+	// namespace; link is the connection itself, at either end, for good.
+	local atomic.Pointer[listener]
+	link  atomic.Pointer[link]
 	// ended are the directions shut down here: bit 0 reading, bit 1 writing.
 	ended atomic.Uint32
 	// started: Connect returned EINPROGRESS and the outcome is not reported yet.
@@ -197,6 +201,9 @@ func (s *Socket) Queue() *wait.Queue { return &s.queue }
 
 // Poll is tcp_poll or datagram_poll of Linux.
 func (s *Socket) Poll(mask wait.Events) wait.Events {
+	if l := s.link.Load(); l != nil {
+		return l.poll() & mask
+	}
 	if s.stream() {
 		return s.pollTCP(mask) & mask
 	}
@@ -235,6 +242,9 @@ func (s *Socket) pollTCP(mask wait.Events) wait.Events {
 		return over | wait.Err
 	}
 	ev := wait.Events(s.endpoint().Readiness(waiter.EventMask(mask|wait.Readable|wait.RdHUp) & waiter.AllEvents))
+	if l := s.local.Load(); l != nil && l.ready() {
+		ev |= wait.Readable
+	}
 	ended := s.ended.Load()
 	if ended&1 != 0 {
 		ev |= wait.RdHUp | wait.Readable
@@ -247,6 +257,9 @@ func (s *Socket) pollTCP(mask wait.Events) wait.Events {
 
 // Bind gives the socket a local address and port.
 func (s *Socket) Bind(c vfs.Caller, addr []byte) error {
+	if s.link.Load() != nil {
+		return unix.EINVAL
+	}
 	a, err := s.parse(addr, true)
 	if err != nil {
 		return err
@@ -276,6 +289,12 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 		return unix.EINVAL
 	}
 	if family(addr) == unix.AF_UNSPEC {
+		if l := s.link.Load(); l != nil {
+			s.ended.Store(0)
+			l.unlink(true)
+			l.giveUp()
+			return nil
+		}
 		if terr := s.endpoint().Disconnect(); terr != nil {
 			return netstack.Errno(terr)
 		}
@@ -300,12 +319,24 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 			return err
 		}
 	}
+	if l := s.link.Load(); l != nil {
+		if !l.over() {
+			return unix.EISCONN
+		}
+		s.link.CompareAndSwap(l, nil)
+	}
 	if s.failed.Load() {
 		if err := s.renew(); err != nil {
 			return err
 		}
 	}
-	terr := s.endpoint().Connect(s.anyToLoopback(a))
+	a = s.anyToLoopback(a)
+	if s.stream() {
+		if done, err := s.connectLocal(a); done {
+			return err
+		}
+	}
+	terr := s.endpoint().Connect(a)
 	switch terr.(type) {
 	case nil:
 		return nil
@@ -324,6 +355,16 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 
 // Connected returns how a connection attempt ended.
 func (s *Socket) Connected() error {
+	if l := s.link.Load(); l != nil {
+		again, err := l.connected()
+		if again {
+			s.link.Store(nil) // refused: the socket is as it was
+		}
+		if err != unix.EAGAIN {
+			s.started.Store(false)
+		}
+		return err
+	}
 	switch tcp.EndpointState(s.endpoint().State()) {
 	case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:
 		return unix.EAGAIN
@@ -349,6 +390,9 @@ func (s *Socket) Listen(c vfs.Caller, backlog int) error {
 	if !s.stream() {
 		return unix.EOPNOTSUPP
 	}
+	if s.link.Load() != nil {
+		return unix.EINVAL
+	}
 	const somaxconn = 4096
 	if backlog < 0 || backlog > somaxconn {
 		backlog = somaxconn
@@ -362,6 +406,7 @@ func (s *Socket) Listen(c vfs.Caller, backlog int) error {
 		return netstack.Errno(terr)
 	}
 	s.listening.Store(true)
+	s.listen(backlog)
 	return nil
 }
 
@@ -370,8 +415,19 @@ func (s *Socket) Accept(c vfs.Caller) (socket.Socket, []byte, error) {
 	if !s.stream() {
 		return nil, nil, unix.EOPNOTSUPP
 	}
+	l := s.local.Load()
+	if l != nil && !l.outside() {
+		if n := l.next(); n != nil {
+			return n, n.format(address(n.link.Load().remote)), nil
+		}
+	}
 	var from tcpip.FullAddress
 	ep, wq, terr := s.endpoint().Accept(&from)
+	if _, none := terr.(*tcpip.ErrWouldBlock); none && l != nil {
+		if n := l.next(); n != nil {
+			return n, n.format(address(n.link.Load().remote)), nil
+		}
+	}
 	switch terr.(type) {
 	case nil:
 	case *tcpip.ErrWouldBlock:
@@ -398,11 +454,17 @@ func (s *Socket) Shutdown(c vfs.Caller, how int) error {
 	default:
 		return unix.EINVAL
 	}
-	if terr := s.endpoint().Shutdown(flags); terr != nil {
+	if l := s.link.Load(); l != nil {
+		if err := l.shutdown(bits&2 != 0); err != nil {
+			return err
+		}
+	} else if terr := s.endpoint().Shutdown(flags); terr != nil {
 		return netstack.Errno(terr)
 	}
 	if s.listening.Load() && bits&1 != 0 {
 		s.listening.Store(false)
+		s.unlisten()
+		s.local.Store(nil)
 	} else {
 		s.ended.Or(bits)
 	}
@@ -412,6 +474,15 @@ func (s *Socket) Shutdown(c vfs.Caller, how int) error {
 
 // Name returns the local or the peer's address.
 func (s *Socket) Name(c vfs.Caller, peer bool) ([]byte, error) {
+	if l := s.link.Load(); l != nil {
+		if !peer {
+			return s.format(address(l.local)), nil
+		}
+		if st := l.state(); st == tcpClose || st == tcpSynSent {
+			return nil, unix.ENOTCONN
+		}
+		return s.format(address(l.remote)), nil
+	}
 	var a tcpip.FullAddress
 	var terr tcpip.Error
 	if peer {
@@ -428,6 +499,11 @@ func (s *Socket) Name(c vfs.Caller, peer bool) ([]byte, error) {
 // Release closes the endpoint. A TCP connection ends in the background.
 func (s *Socket) Release(c vfs.Caller) {
 	s.wq.EventUnregister(&s.entry)
+	s.unlisten()
+	if l := s.link.Load(); l != nil {
+		how := s.endpoint().SocketOptions().GetLinger()
+		l.unlink(how.Enabled && how.Timeout == 0)
+	}
 	s.endpoint().Close()
 	if l := s.endpoint().SocketOptions().GetLinger(); l.Enabled && l.Timeout > 0 && s.stream() && !s.listening.Load() {
 		s.linger(c, l.Timeout)

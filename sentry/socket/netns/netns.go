@@ -28,6 +28,8 @@ type Namespace struct {
 	Stack *netstack.Stack
 	// UserNS owns the namespace: CAP_NET_ADMIN in it allows to configure it.
 	UserNS *auth.UserNamespace
+	// Listeners are the TCP sockets of package inet that accept connections.
+	Listeners Ports
 
 	refs  atomic.Int64
 	inode uint64
