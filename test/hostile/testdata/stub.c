@@ -1,0 +1,379 @@
+// Attacks on the systrap stub in the attacker's own address space. Every attack
+// runs in a process of its own, which may end as it likes. What must not happen:
+// a mapping or output nobody asked the sandbox's kernel for, a process that
+// cannot be killed, harm to the bystander, the end of the sandbox.
+#include "../../conformance/testdata/case.h"
+#include <immintrin.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+
+#define STUB 0x7fffe0000000ul
+#define CODE_SIZE 0x2000ul
+#define AREA_SIZE 0x8000ul
+#define LOOT 0x10000000000ul // where forged mappings are to appear
+
+static struct shared {
+	volatile int breached, stop;
+	volatile long bystander_rounds;
+	volatile long ended, killed;
+} *shared;
+
+static void setup(void) {
+	shared = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(shared != MAP_FAILED);
+}
+
+// The bystander shares nothing with the attackers and must not notice them.
+static pid_t bystander(void) {
+	pid_t pid = fork();
+	if (pid) return pid;
+	alarm(0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	uint64_t *mem = mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t x = 88172645463325252ull;
+	while (!shared->stop) {
+		uint64_t seed = x;
+		for (int i = 0; i < (1 << 17); i++) x ^= x << 13, x ^= x >> 7, x ^= x << 17, mem[i] = x;
+		int p[2];
+		CHECK(!pipe(p) && write(p[1], "abc", 3) == 3);
+		char b[3];
+		CHECK(read(p[0], b, 3) == 3 && !memcmp(b, "abc", 3));
+		close(p[0]), close(p[1]);
+		msleep(1);
+		CHECK(getpid() == syscall(SYS_getpid));
+		x = seed;
+		for (int i = 0; i < (1 << 17); i++) x ^= x << 13, x ^= x >> 7, x ^= x << 17, ({ CHECK(mem[i] == x); });
+		shared->bystander_rounds++;
+	}
+	_exit(0);
+}
+
+// reap waits until pid has ended, with a limit; killing must work.
+static void reap(pid_t pid, int ms) {
+	int st;
+	for (int i = 0; i < ms; i += 2) {
+		if (waitpid(pid, &st, WNOHANG) == pid) goto done;
+		msleep(2);
+	}
+	CHECK(!kill(pid, SIGKILL));
+	for (int i = 0; i < 8000; i += 2) {
+		if (waitpid(pid, &st, WNOHANG) == pid) goto done;
+		msleep(2);
+	}
+	errno = 0;
+	fail(__FILE__, __LINE__, "an attacker cannot be killed");
+done:
+	shared->ended++;
+	if (WIFSIGNALED(st)) shared->killed++;
+}
+
+static sigjmp_buf probe_env;
+static __thread int probing;
+static void on_fault(int sig) {
+	if (probing) siglongjmp(probe_env, 1);
+	for (;;) pause();
+}
+
+static void probe(void) {
+	probing = 1;
+	if (!sigsetjmp(probe_env, 1)) {
+		volatile char c = *(volatile char *)LOOT;
+		unsigned char in;
+		(void)c;
+		// Some ways into the stub's code are those of honest calls.
+		if (mincore((void *)LOOT, 4096, &in) && errno == ENOMEM) shared->breached++;
+	}
+	probing = 0;
+}
+
+struct jump {
+	uint64_t target, rax, rdi, rsi, rdx, r10, r8, r9, rbp, rbx, r12, r13, r14, gs;
+	int set_gs;
+};
+
+static char taunt[] = "BREACH\n";
+static uint64_t forged[8192] __attribute__((aligned(4096)));
+
+static void *leap(void *v) {
+	struct jump *j = v;
+	if (j->set_gs) _writegsbase_u64(j->gs);
+	__asm__ volatile(
+		"mov %0, %%r15\n"
+		"mov 8(%%r15), %%rax; mov 16(%%r15), %%rdi; mov 24(%%r15), %%rsi; mov 32(%%r15), %%rdx; mov 40(%%r15), %%r10\n"
+		"mov 48(%%r15), %%r8; mov 56(%%r15), %%r9; mov 64(%%r15), %%rbp; mov 72(%%r15), %%rbx; mov 80(%%r15), %%r12\n"
+		"mov 88(%%r15), %%r13; mov 96(%%r15), %%r14\n"
+		"jmp *(%%r15)\n"
+		:
+		: "r"(j)
+		: "memory");
+	return 0;
+}
+
+static struct jump plain_jump(uint64_t at, int what) {
+	struct jump j = {.target = at, .rbx = 1, .rbp = (uint64_t)(forged + 32), .r12 = (uint64_t)forged, .r14 = (uint64_t)taunt};
+	uint64_t call[3][7] = {
+		{SYS_mmap, LOOT, 4096, 7, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0},
+		{SYS_write, 2, (uint64_t)taunt, 7, 0, 0, 0},
+		{SYS_clone, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, 0, 0, 0, 0, 0},
+	};
+	uint64_t *c = call[what];
+	j.rax = c[0], j.rdi = c[1], j.rsi = c[2], j.rdx = c[3], j.r10 = c[4], j.r8 = c[5], j.r9 = c[6];
+	memcpy(forged + 32, c, 7 * 8); // the entry of a forged request
+	return j;
+}
+
+static pid_t attack(struct jump j) {
+	pid_t pid = fork();
+	if (pid) return pid;
+	alarm(2);
+	close(2); // what is written there now is written by the host
+	for (int s = 1; s < 12; s++)
+		if (s != SIGKILL && s != SIGALRM) signal(s, on_fault);
+	signal(SIGTRAP, on_fault), signal(SIGSYS, on_fault), signal(SIGBUS, on_fault);
+	pthread_t t;
+	((uint32_t *)forged)[0] = 1, ((uint32_t *)forged)[1] = 1;
+	forged[1] = 2; // a descriptor to tell of the end
+	if (pthread_create(&t, 0, leap, &j)) _exit(1);
+	for (int i = 0; i < 10; i++) probe(), msleep(1);
+	_exit(0);
+}
+
+// Every byte is tried in four runs, with step 4 and first from 0 to 3.
+static void sweep(int what, int set_gs, uint64_t first, uint64_t step) {
+	enum { many = 24 };
+	pid_t pids[many];
+	int n = 0;
+	unsigned char *code = (unsigned char *)STUB;
+	uint64_t end = CODE_SIZE;
+	while (end && (code[end - 1] == 0 || code[end - 1] == 0xcc)) end--;
+	for (uint64_t off = first; off < CODE_SIZE; off += off < end ? step : 97) {
+		struct jump j = plain_jump(STUB + off, what);
+		j.set_gs = set_gs, j.gs = (uint64_t)forged;
+		pids[n++] = attack(j);
+		CHECK(pids[n - 1] > 0);
+		if (n == many)
+			while (n) reap(pids[--n], 4000);
+	}
+	while (n) reap(pids[--n], 4000);
+}
+
+static void attacked(void (*f)(void)) {
+	setup();
+	alarm(110);
+	pid_t by = bystander();
+	f();
+	long before = shared->bystander_rounds;
+	for (int i = 0; i < 500 && shared->bystander_rounds < before + 2; i++) msleep(10);
+	CHECK(shared->bystander_rounds >= before + 2);
+	shared->stop = 1;
+	CHECK(wait_code(by) == 0);
+	CHECK(shared->breached == 0);
+	CHECK(shared->ended > 0);
+}
+
+#define SWEEP(name, what, gs, first)                              \
+	static void sweep_##name(void) { sweep(what, gs, first, 4); } \
+	CASE(jump_##name) { attacked(sweep_##name); }
+SWEEP(for_a_mapping_0, 0, 0, 0)
+SWEEP(for_a_mapping_1, 0, 0, 1)
+SWEEP(for_a_mapping_2, 0, 0, 2)
+SWEEP(for_a_mapping_3, 0, 0, 3)
+SWEEP(for_a_write_0, 1, 0, 0)
+SWEEP(for_a_write_1, 1, 0, 1)
+SWEEP(for_a_write_2, 1, 0, 2)
+SWEEP(for_a_write_3, 1, 0, 3)
+SWEEP(for_a_thread_0, 2, 0, 0)
+SWEEP(for_a_thread_1, 2, 0, 1)
+SWEEP(for_a_thread_2, 2, 0, 2)
+SWEEP(for_a_thread_3, 2, 0, 3)
+SWEEP(with_ones_own_area_0, 0, 1, 0)
+SWEEP(with_ones_own_area_1, 0, 1, 1)
+SWEEP(with_ones_own_area_2, 0, 1, 2)
+SWEEP(with_ones_own_area_3, 0, 1, 3)
+
+// One's own thread area.
+static volatile uint64_t victim_area;
+static volatile int go_on = 1;
+static void *victim(void *v) {
+	int p[2];
+	char b[8];
+	if (pipe(p)) return 0;
+	victim_area = _readgsbase_u64() & ~(AREA_SIZE - 1);
+	for (;;) {
+		if (write(p[1], "xy", 2) != 2 || read(p[0], b, 2) != 2) continue;
+		getppid();
+		sched_yield();
+		void *m = mmap(0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (m != MAP_FAILED) *(volatile char *)m = 1, munmap(m, 4096);
+	}
+}
+
+static uint64_t rnd_state = 1;
+static uint64_t rnd(void) { return rnd_state ^= rnd_state << 13, rnd_state ^= rnd_state >> 7, rnd_state ^= rnd_state << 17; }
+
+static const uint64_t values[] = {0, 1, 2, 3, 4, 5, 6, 8, 11, 15, 31, ~0ul, ~0ul - 4095, 1ul << 47, STUB, STUB + 0x10000, LOOT, 1ul << 63};
+
+static uint64_t value(void) {
+	uint64_t r = rnd();
+	switch (r % 4) {
+	case 0: return rnd();
+	case 1: return victim_area + rnd() % AREA_SIZE;
+	case 2: return rnd() % 512;
+	}
+	return values[rnd() % (sizeof values / sizeof *values)];
+}
+
+// How an attacker scribbles.
+static void one_word(uint64_t seed) {
+	volatile uint32_t *w = (uint32_t *)(victim_area + seed * 4 % 0x280);
+	for (;;) *w = value();
+}
+static void all_words(uint64_t seed) {
+	volatile uint64_t *w = (uint64_t *)victim_area;
+	for (;;) {
+		w[rnd() % (seed & 1 ? AREA_SIZE / 8 : 0x240 / 8)] = value();
+		for (volatile uint64_t i = rnd() % 2000; i; i--) {
+		}
+	}
+}
+static void hand_over_words(uint64_t seed) {
+	static const unsigned off[] = {0x100, 0x10c, 0x110, 0x118, 0x144, 0x148, 0x150, 0x158, 0x15c, 0x160, 0x164, 0x168, 0x170};
+	for (;;) {
+		*(volatile uint32_t *)(victim_area + off[rnd() % (sizeof off / sizeof *off)]) = seed & 1 ? rnd() % 8 : value();
+		if (rnd() % 4 == 0) sched_yield();
+	}
+}
+static void state_only(uint64_t seed) {
+	for (;;) {
+		*(volatile uint32_t *)(victim_area + 0x100) = rnd() % 4;
+		for (volatile uint64_t i = rnd() % 500; i; i--) {
+		}
+	}
+}
+static void frames(uint64_t seed) {
+	for (;;) *(volatile uint64_t *)(victim_area + 0x4000 + rnd() % 0x800 * 8) = value();
+}
+
+// A new thread's area is where the last one's was, or behind it.
+static void *nothing(void *v) { return 0; }
+static void new_threads(uint64_t seed) {
+	for (;;) {
+		pthread_t t;
+		if (!pthread_create(&t, 0, nothing, 0)) pthread_detach(t);
+	}
+}
+static void *new_area(void *v) {
+	for (;;)
+		for (uint64_t a = victim_area - 8 * AREA_SIZE; a < victim_area + 8 * AREA_SIZE; a += AREA_SIZE) {
+			probing = 1;
+			if (!sigsetjmp(probe_env, 1)) {
+				*(volatile uint32_t *)(a + 0x160) = rnd() % 64;
+				*(volatile uint32_t *)(a + 0x15c) = rnd() % 64;
+			}
+			probing = 0;
+		}
+	return v;
+}
+static void birth(uint64_t seed) {
+	pthread_t t;
+	pthread_create(&t, 0, new_area, 0);
+	new_threads(seed);
+}
+
+static void scribble(void (*how)(uint64_t), int rounds, int ms) {
+	for (int i = 0; i < rounds; i += 2) {
+		pid_t pids[2];
+		for (int n = 0; n < 2; n++) {
+			pids[n] = fork();
+			CHECK(pids[n] >= 0);
+			if (pids[n]) continue;
+			signal(SIGSEGV, on_fault);
+			alarm(2);
+			rnd_state = 0x9e3779b97f4a7c15ull * (i + n + 1);
+			pthread_t t;
+			if (pthread_create(&t, 0, victim, 0)) _exit(1);
+			while (!victim_area) sched_yield();
+			how(i + n);
+		}
+		for (int n = 0; n < 2; n++) reap(pids[n], ms);
+	}
+}
+
+static void words_one(void) { scribble(one_word, 40, 60); }
+static void words_all(void) { scribble(all_words, 20, 150); }
+static void words_hand(void) { scribble(hand_over_words, 8, 150); }
+static void words_state(void) { scribble(state_only, 6, 300); }
+static void words_frames(void) { scribble(frames, 30, 150); }
+static void words_birth(void) { scribble(birth, 30, 200); }
+CASE(scribble_over_each_word) { attacked(words_one); }
+CASE(scribble_over_the_area) { attacked(words_all); }
+CASE(scribble_over_the_hand_over) { attacked(words_hand); }
+CASE(scribble_over_the_state) { attacked(words_state); }
+CASE(scribble_over_signal_frames) { attacked(words_frames); }
+CASE(scribble_over_new_threads) { attacked(words_birth); }
+
+CASE(system_calls_on_the_stub) {
+	for (uint64_t off = 0; off < 0x200000; off += off < 0x20000 ? 0x1000 : 0x8000) {
+		char *p = (char *)(STUB + off);
+		FAILS(munmap(p, 4096), EINVAL);
+		FAILS(mprotect(p, 4096, PROT_READ | PROT_WRITE), ENOMEM);
+		FAILS(mmap(p, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), ENOMEM);
+		CHECK(mmap(p, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED);
+		CHECK(mmap(p, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != p);
+		CHECK(mremap(p, 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED);
+		CHECK(madvise(p, 4096, MADV_DONTNEED) == -1);
+		int fd[2];
+		CHECK(!pipe(fd));
+		FAILS(write(fd[1], p, 8), EFAULT);
+		CHECK(write(fd[1], "12345678", 8) == 8);
+		FAILS(read(fd[0], p, 8), EFAULT);
+		close(fd[0]), close(fd[1]);
+		char b[8];
+		struct iovec l = {b, 8}, r = {p, 8};
+		FAILS(process_vm_readv(getpid(), &l, 1, &r, 1, 0), EFAULT);
+		FAILS(process_vm_writev(getpid(), &l, 1, &r, 1, 0), EFAULT);
+	}
+	void *m = mmap(0, 8192, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(mremap(m, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(STUB + 0x10000)) == MAP_FAILED);
+	// What is written to where the stub writes is refused by the processor.
+	for (uint64_t a = STUB; a < STUB + 0x14000; a += a < STUB + 0x2000 ? 0x1000 : 0xe000) {
+		pid_t pid;
+		CHILD(pid) *(volatile char *)a = 1;
+		CHECK(wait_code(pid) == 128 + SIGSEGV);
+	}
+}
+
+static void wild_gs(uint64_t v) {
+	for (int i = 0; i < 100; i++) {
+		long r;
+		_writegsbase_u64(v);
+		__asm__ volatile("mov $110, %%eax; syscall" : "=a"(r)::"rcx", "r11", "memory");
+		if (r != getppid()) _exit(3);
+		int p[2];
+		if (pipe(p)) _exit(4);
+		close(p[0]), close(p[1]);
+	}
+	_exit(0);
+}
+
+static const uint64_t wild[] = {0, 1, 4096, STUB, STUB + 0x10000, STUB + 0x14000, 0x7ffffffff000, ~0ul - 4095, LOOT};
+static void wilds(void) {
+	for (unsigned i = 0; i < sizeof wild / sizeof *wild; i++)
+		for (int hot = 0; hot < 2; hot++) {
+			pid_t pid = fork();
+			if (pid == 0) {
+				alarm(3);
+				if (hot)
+					for (int j = 0; j < 200; j++) getppid(), getuid();
+				wild_gs(wild[i]);
+			}
+			int st;
+			CHECK(waitpid(pid, &st, 0) == pid);
+			shared->ended++;
+			if (st) dprintf(1, "note gs %#lx hot %d: status %#x\n", wild[i], hot, st);
+		}
+}
+CASE(wild_gs_base) { attacked(wilds); }
