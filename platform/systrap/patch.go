@@ -394,10 +394,6 @@ func (s *space) middleAt(rip uint64, sig unix.Signal, trapno uint64) bool {
 	return inside != nil && (*inside)[uintptr(rip)] != nil
 }
 
-// illegalAt and privilegedAt are middleAt for one signal each.
-func (s *space) illegalAt(rip uint64) bool    { return s.middleAt(rip, unix.SIGILL, 0) }
-func (s *space) privilegedAt(rip uint64) bool { return s.middleAt(rip, unix.SIGSEGV, 13) }
-
 // newLineage returns an empty lineage with one user.
 func (k *keeper) newLineage() (*lineage, error) {
 	k.mu.Lock()
