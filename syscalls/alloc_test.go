@@ -124,6 +124,10 @@ func TestHotCallsAllocateNothing(t *testing.T) {
 	set := uint64(put(mem+0x5000, uint64(1<<(unix.SIGUSR1-1))))
 	act := uint64(put(mem+0x6000, kernel.SigAction{Handler: 0x1000}))
 	must(unix.SYS_RT_SIGACTION, uint64(unix.SIGUSR1), act, 0, 8)
+	ep, ev := uint64(must(unix.SYS_EPOLL_CREATE1, 0)), uint64(put(mem+0x7000, uint64(unix.EPOLLIN)))
+	efd := uint64(must(unix.SYS_EVENTFD2, 1, 0))
+	must(unix.SYS_EPOLL_CTL, ep, unix.EPOLL_CTL_ADD, efd, ev)
+	one := uint64(put(mem+0x7100, uint64(1)))
 	self := uint64(tk.TGID())
 	ignored := uint64(unix.SIGURG)
 	for _, c := range []struct {
@@ -154,6 +158,15 @@ func TestHotCallsAllocateNothing(t *testing.T) {
 		{"clock_gettime", func() { must(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, word) }},
 		{"clock_gettime of the process", func() { must(unix.SYS_CLOCK_GETTIME, unix.CLOCK_PROCESS_CPUTIME_ID, word) }},
 		{"fstat", func() { must(unix.SYS_FSTAT, file, word) }},
+		{"stat of a cached path", func() { must(unix.SYS_STAT, path, word) }},
+		{"open and close of a cached path", func() { must(unix.SYS_CLOSE, uint64(must(unix.SYS_OPEN, path, unix.O_RDONLY))) }},
+		{"epoll_wait", func() { must(unix.SYS_EPOLL_WAIT, ep, word, 4, ^uint64(0)) }},
+		{"epoll_ctl", func() {
+			must(unix.SYS_EPOLL_CTL, ep, unix.EPOLL_CTL_ADD, r, ev)
+			must(unix.SYS_EPOLL_CTL, ep, unix.EPOLL_CTL_MOD, r, ev)
+			must(unix.SYS_EPOLL_CTL, ep, unix.EPOLL_CTL_DEL, r, 0)
+		}},
+		{"eventfd", func() { must(unix.SYS_READ, efd, buf, 8); must(unix.SYS_WRITE, efd, one, 8) }},
 		{"sched_yield", func() { must(unix.SYS_SCHED_YIELD) }},
 		{"mmap and munmap", func() {
 			a := must(unix.SYS_MMAP, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uint64(0), 0)
@@ -167,6 +180,10 @@ func TestHotCallsAllocateNothing(t *testing.T) {
 			n-- // DequeueSignal's own
 		case c.name == "mmap and munmap":
 			n -= 2 // the vma and its pma
+		case c.name == "stat of a cached path":
+			n-- // the path
+		case c.name == "open and close of a cached path":
+			n -= 3 // the path, the description and the file
 		}
 		if n > 0 {
 			t.Errorf("%s: %v allocations", c.name, n)

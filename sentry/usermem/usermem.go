@@ -1,6 +1,7 @@
 package usermem
 
 import (
+	"bytes"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -152,10 +153,11 @@ func CopyInString(io IO, addr Addr, max int) (string, error) {
 	for done := 0; done < max; {
 		n := min(len(stack), max-done, PageSize-addr.PageOffset())
 		got, err := io.CopyIn(addr, hide(stack[:n]))
-		for i, c := range stack[:got] {
-			if c == 0 {
-				return string(append(out, stack[:i]...)), nil
+		if i := bytes.IndexByte(stack[:got], 0); i >= 0 {
+			if out == nil {
+				return string(stack[:i]), nil // one allocation, and the usual case
 			}
+			return string(append(out, stack[:i]...)), nil
 		}
 		if err != nil {
 			return "", err

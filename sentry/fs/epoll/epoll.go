@@ -27,17 +27,13 @@ type Event struct {
 	Data   [8]byte
 }
 
-// key identifies an item: one description may be in a set under several
+// An item is one registration: one description may be in a set under several
 // descriptors.
-type key struct {
-	fd   int32
-	desc *vfs.Description
-}
-
-// An item is one registration.
 type item struct {
 	ep   *Epoll
-	key  key
+	fd   int32
+	desc *vfs.Description
+	same *item      // the next of the same description, or of the spare ones
 	from vfs.Caller // who added it, for files whose readiness depends on that
 
 	// events and data are guarded by ep.mu.
@@ -56,8 +52,10 @@ type Epoll struct {
 	vfs.FileBase
 	queue wait.Queue
 
-	mu    sync.Mutex
-	items map[key]*item
+	mu     sync.Mutex
+	items  map[*vfs.Description]*item // the first of each description
+	spare  *item                      // dropped ones, for the next to be added
+	spares int
 
 	readyMu    sync.Mutex
 	head, tail *item
@@ -68,7 +66,31 @@ type Epoll struct {
 var treeMu sync.Mutex
 
 // New returns an empty set.
-func New() *Epoll { return &Epoll{items: make(map[key]*item)} }
+func New() *Epoll { return &Epoll{items: make(map[*vfs.Description]*item)} }
+
+// maxSpares is how many dropped items a set keeps: programs that add and delete
+// a descriptor for every request do it one by one.
+const maxSpares = 16
+
+// find returns the item of (fd, d), nil if it is not in the set. e.mu is held.
+func (e *Epoll) find(fd int32, d *vfs.Description) *item {
+	it := e.items[d]
+	for it != nil && it.fd != fd {
+		it = it.same
+	}
+	return it
+}
+
+// newItem returns an item that nobody knows of. e.mu is held.
+func (e *Epoll) newItem() *item {
+	it := e.spare
+	if it == nil {
+		return &item{ep: e}
+	}
+	e.spare, it.same = it.same, nil
+	e.spares--
+	return it
+}
 
 // Add is EPOLL_CTL_ADD. EEXIST if (fd, d) is there, EPERM if d is of a kind
 // that is always ready, EINVAL and ELOOP as epoll_ctl(2).
@@ -90,17 +112,20 @@ func (e *Epoll) Add(c vfs.Caller, fd int32, d *vfs.Description, ev Event) error 
 			return unix.ELOOP
 		}
 	}
-	k := key{fd, d}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.items[k] != nil {
+	if e.find(fd, d) != nil {
 		return unix.EEXIST
 	}
-	it := &item{ep: e, key: k, from: c, events: ev.Events | unix.EPOLLERR | unix.EPOLLHUP, data: ev.Data}
+	it := e.newItem()
+	it.fd, it.desc, it.from = fd, d, c
+	it.events, it.data = ev.Events|unix.EPOLLERR|unix.EPOLLHUP, ev.Data
 	it.waiter.To = it
 	it.waiter.Exclusive = ev.Events&unix.EPOLLEXCLUSIVE != 0
-	e.items[k] = it
-	d.AddReleaseWatcher(e)
+	if it.same = e.items[d]; it.same == nil {
+		d.AddReleaseWatcher(e)
+	}
+	e.items[d] = it
 	q.Add(&it.waiter, it.mask())
 	e.offer(it)
 	return nil
@@ -110,7 +135,7 @@ func (e *Epoll) Add(c vfs.Caller, fd int32, d *vfs.Description, ev Event) error 
 func (e *Epoll) Modify(fd int32, d *vfs.Description, ev Event) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	it := e.items[key{fd, d}]
+	it := e.find(fd, d)
 	if it == nil {
 		return unix.ENOENT
 	}
@@ -128,18 +153,23 @@ func (e *Epoll) Modify(fd int32, d *vfs.Description, ev Event) error {
 func (e *Epoll) Delete(fd int32, d *vfs.Description) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	k := key{fd, d}
-	it := e.items[k]
+	it := e.find(fd, d)
 	if it == nil {
 		return unix.ENOENT
 	}
-	e.drop(it)
-	for o := range e.items {
-		if o.desc == d {
-			return nil // watched under another descriptor still
+	switch first := e.items[d]; {
+	case first != it:
+		for first.same != it {
+			first = first.same
 		}
+		first.same = it.same
+	case it.same != nil:
+		e.items[d] = it.same
+	default:
+		delete(e.items, d)
+		d.RemoveReleaseWatcher(e)
 	}
-	d.RemoveReleaseWatcher(e)
+	e.drop(it)
 	return nil
 }
 
@@ -147,32 +177,45 @@ func (e *Epoll) Delete(fd int32, d *vfs.Description) error {
 func (e *Epoll) Released(d *vfs.Description) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for k, it := range e.items {
-		if k.desc == d {
-			e.drop(it)
-		}
-	}
+	first := e.items[d]
+	delete(e.items, d)
+	e.dropAll(first)
 }
 
 // Release forgets everything; the set is gone.
 func (e *Epoll) Release(vfs.Caller) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, it := range e.items {
-		it.key.desc.RemoveReleaseWatcher(e)
+	for d, first := range e.items {
+		d.RemoveReleaseWatcher(e)
+		delete(e.items, d)
+		e.dropAll(first)
+	}
+	e.spare, e.spares = nil, 0
+}
+
+// dropAll drops the items of a description. e.mu is held.
+func (e *Epoll) dropAll(it *item) {
+	for it != nil {
+		next := it.same
 		e.drop(it)
+		it = next
 	}
 }
 
-// drop removes an item. e.mu is held.
+// drop ends an item that e.items has no more. e.mu is held.
 func (e *Epoll) drop(it *item) {
-	delete(e.items, it.key)
 	it.waiter.Remove() // no Notify of it runs from here on
 	e.readyMu.Lock()
 	if it.listed {
 		e.unlink(it)
 	}
 	e.readyMu.Unlock()
+	*it = item{ep: e}
+	if e.spares < maxSpares {
+		it.same, e.spare = e.spare, it
+		e.spares++
+	}
 }
 
 // offer lists an item if its description is ready now. e.mu is held.
@@ -192,7 +235,7 @@ func (it *item) ready() wait.Events {
 	if it.disabled() {
 		return 0
 	}
-	return pollOf(it.from, it.key.desc, m) & m
+	return pollOf(it.from, it.desc, m) & m
 }
 
 // disabled tells whether a one-shot item fired. e.mu is held.
@@ -347,8 +390,8 @@ func (e *Epoll) nested() []*Epoll {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var list []*Epoll
-	for k := range e.items {
-		if in, ok := k.desc.File().(*Epoll); ok {
+	for d := range e.items {
+		if in, ok := d.File().(*Epoll); ok {
 			list = append(list, in)
 		}
 	}
@@ -360,8 +403,10 @@ func (e *Epoll) FDInfo() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var b strings.Builder
-	for k, it := range e.items {
-		fmt.Fprintf(&b, "tfd: %8d events: %8x data: %16x  pos:0 ino:0 sdev:0\n", k.fd, it.events, leUint64(it.data))
+	for _, it := range e.items {
+		for ; it != nil; it = it.same {
+			fmt.Fprintf(&b, "tfd: %8d events: %8x data: %16x  pos:0 ino:0 sdev:0\n", it.fd, it.events, leUint64(it.data))
+		}
 	}
 	return b.String()
 }

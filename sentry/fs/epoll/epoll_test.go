@@ -163,3 +163,68 @@ func TestRoundRobin(t *testing.T) {
 		}
 	}
 }
+
+// A set that is used all the time allocates nothing, and finds what it has to
+// delete among many without looking at them.
+func TestSteadyState(t *testing.T) {
+	c := sockettest.New()
+	e := New()
+	for fd := range int32(1000) {
+		_, d := event()
+		if err := e.Add(c, fd, d, Event{Events: unix.EPOLLIN}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, d := event()
+	f.Add(1)
+	var out [4]Event
+	if n := testing.AllocsPerRun(100, func() {
+		if err := e.Add(c, 2000, d, Event{Events: unix.EPOLLIN}); err != nil {
+			t.Fatal(err)
+		}
+		if n := e.Wait(out[:]); n != 1 {
+			t.Fatalf("%d ready", n)
+		}
+		if err := e.Modify(2000, d, Event{Events: unix.EPOLLIN | unix.EPOLLET}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Delete(2000, d); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for add, wait, modify and delete", n)
+	}
+}
+
+// One description under several descriptors is several items.
+func TestSameDescription(t *testing.T) {
+	c := sockettest.New()
+	e := New()
+	f, d := event()
+	f.Add(1)
+	for fd := range int32(3) {
+		if err := e.Add(c, fd, d, Event{Events: unix.EPOLLIN}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Add(c, 1, d, Event{}); err != unix.EEXIST {
+		t.Errorf("again: %v", err)
+	}
+	for _, fd := range []int32{1, 2, 0} {
+		if err := e.Delete(fd, d); err != nil {
+			t.Errorf("delete %d: %v", fd, err)
+		}
+		if err := e.Delete(fd, d); err != unix.ENOENT {
+			t.Errorf("delete %d again: %v", fd, err)
+		}
+	}
+	if n := ready(e); n != 0 || len(e.items) != 0 {
+		t.Errorf("%d ready, %d left", n, len(e.items))
+	}
+	_ = e.Add(c, 1, d, Event{Events: unix.EPOLLIN})
+	_ = e.Add(c, 2, d, Event{Events: unix.EPOLLIN})
+	d.DecRef(c)
+	if n := ready(e); n != 0 || len(e.items) != 0 {
+		t.Errorf("%d ready, %d left after the description is gone", n, len(e.items))
+	}
+}

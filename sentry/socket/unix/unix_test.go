@@ -319,3 +319,20 @@ func TestBadAddresses(t *testing.T) {
 		}
 	}
 }
+
+// A steady stream costs no allocation.
+func TestStreamAllocs(t *testing.T) {
+	c, a, b := pair(t, unix.SOCK_STREAM)
+	src, dst := usermem.BytesSeq(make([]byte, 512)), usermem.BytesSeq(make([]byte, 512))
+	args, got := &socket.SendArgs{}, &socket.Received{}
+	if n := testing.AllocsPerRun(100, func() {
+		if n, err := a.Send(c, src, args); n != 512 || err != nil {
+			t.Fatal(n, err)
+		}
+		if n, err := b.Recv(c, dst, 0, got); n != 512 || err != nil {
+			t.Fatal(n, err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for a send and a receive", n)
+	}
+}
