@@ -58,7 +58,7 @@ type Carrier interface {
 	// Carry reports whether the next Switch carries out what is queued in as; if
 	// not, Flush has to.
 	Carry(as AddressSpace) bool
-	// Carried reports whether the last Switch did so, nothing was queued since, and
-	// what was unmapped is unreachable for the application.
+	// Carried reports whether the last Switch did so and nothing was queued since. An
+	// application can make a change fail and hide it.
 	Carried() bool
 }

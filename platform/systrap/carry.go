@@ -13,7 +13,8 @@ import (
 // A few changes of mappings are made by the application's own thread on its way
 // back, which saves waking the mapper. Each is a seccomp notification that the
 // Sentry compares with what it asked for; the next notification of the same
-// thread proves that they are done.
+// thread proves that they were tried. Whether they failed stands in memory the
+// application can write, so nothing may depend on it but the application.
 
 // carried are the changes under way.
 type carried struct {

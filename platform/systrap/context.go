@@ -14,7 +14,8 @@ import (
 const (
 	idle        = iota
 	running     // the application may be executing
-	interrupted // Interrupt was called
+	interrupted // Interrupt was called meanwhile
+	awaited     // Interrupt was called before
 )
 
 // Where the extended state of a context is.
@@ -362,10 +363,11 @@ func (c *context) Interrupt() {
 	for {
 		switch c.state.Load() {
 		case idle:
-			if c.state.CompareAndSwap(idle, interrupted) {
+			if c.state.CompareAndSwap(idle, awaited) {
 				return
 			}
 		case running:
+			c.since.Store(tsc()) // before check can see the new state
 			if c.state.CompareAndSwap(running, interrupted) {
 				if t := c.target.Load(); t != nil {
 					atomic.StoreUint32(t.u32(offInterrupt), 1)
@@ -374,7 +376,7 @@ func (c *context) Interrupt() {
 				}
 				return
 			}
-		case interrupted:
+		default:
 			return
 		}
 	}

@@ -123,12 +123,14 @@ func (t *thread) awaitSleep() error {
 // of t, and makes it so.
 func (t *thread) adopt(fd int) error {
 	t.listener = fd
-	if err := t.awaitSleep(); err != nil {
-		return err
-	}
-	if int(t.note.pid) != t.tid {
+	err := t.awaitSleep()
+	if err == nil && int(t.note.pid) != t.tid {
 		_ = t.answer() // another thread of the sandbox: it will sleep again
-		return errDead
+		err = errDead
+	}
+	if err != nil {
+		t.listener = 0 // whatever it is, it is not ours to close
+		return err
 	}
 	// Without the flag, of Linux 6.6, all works, with cores woken in between.
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), notifSetFlags, syncWakeUp)

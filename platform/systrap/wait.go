@@ -187,7 +187,6 @@ func (c *context) look(state *uint32) bool {
 
 // expect kills the stub if an interrupt is not noticed in time.
 func (c *context) expect(t *thread) {
-	c.since.Store(tsc())
 	if !c.watched.CompareAndSwap(false, true) {
 		return
 	}

@@ -197,27 +197,35 @@ func (m *MemoryManager) Flush(c platform.Context) error {
 
 // Prepare is Flush for a task that is about to switch to user code: where the
 // switch itself can carry out what is queued it leaves that to it, and Settle
-// does the rest.
+// does the rest. Nothing whose failure would matter to others is left to it: as
+// long as pages wait to be freed, Flush alone tells for sure that they are gone.
 func (m *MemoryManager) Prepare(c platform.Context) error {
 	if !m.stale.Load() {
 		return nil
 	}
-	if k, ok := c.(platform.Carrier); ok && m.users.Load() == 1 && k.Carry(m.as) {
+	if k, ok := c.(platform.Carrier); ok && m.users.Load() == 1 && m.frees() == 0 && k.Carry(m.as) {
 		return nil
 	}
 	return m.Flush(c)
 }
 
-// Settle frees what the switch just made has let go of.
+// Settle notes that the switch just made has carried out what was queued.
 func (m *MemoryManager) Settle(c platform.Context) {
 	if !m.stale.Load() {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if k, ok := c.(platform.Carrier); ok && k.Carried() {
-		m.dropDead()
+	if k, ok := c.(platform.Carrier); ok && len(m.dead) == 0 && k.Carried() {
+		m.stale.Store(false)
 	}
+}
+
+// frees returns how many runs of pages wait to be freed.
+func (m *MemoryManager) frees() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.dead)
 }
 
 // Stale reports whether Flush has something to do.
