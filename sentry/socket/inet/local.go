@@ -239,6 +239,9 @@ func (s *Socket) localSource(a tcpip.FullAddress, to netip.Addr) netip.Addr {
 		return netip.Addr{}
 	}
 	defer r.Release()
+	if from.Len() == 0 && to.Is4() && to.IsLoopback() {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1}) // whichever of them is called, Linux calls from this one
+	}
 	return netstack.FromTCPIP(r.LocalAddress()).Unmap()
 }
 

@@ -92,6 +92,13 @@ CASE(listens_everywhere) {
 		close(l), close(f), close(v);
 	}
 }
+CASE(any_loopback_address) {
+	int l = server(5, "0.0.0.0"), f = client(0), v;
+	struct sockaddr_in a;
+	inet_pton(AF_INET, "127.0.0.9", &at.sin_addr);
+	CHECK(to(f) == 0 && (v = accept(l, (void *)&a, &len)) >= 0 && a.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+	CHECK(getsockname(v, (void *)&a, &len) == 0 && a.sin_addr.s_addr == at.sin_addr.s_addr);
+}
 CASE(six_takes_four) {
 	int l = socket(AF_INET6, SOCK_STREAM, 0), v, f = client(0);
 	struct sockaddr_in6 a = {.sin6_family = AF_INET6}, b;
