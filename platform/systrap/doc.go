@@ -49,11 +49,16 @@
 // private copy of its page, if it lies in a private mapping of a file that
 // cannot be written, and if no thread of the address space runs meanwhile.
 // Patterns are MOV $nr, AX; SYSCALL and SYSCALL; CMPQ AX, $imm. A jump to the SYSCALL
-// of the first hits an illegal instruction, which is then served as the call; of the
-// second nothing may jump to the CMPQ, as far as a scan of the code around tells. A
+// of the first hits an illegal instruction, which is then served as the call; a
+// jump to the CMPQ of the second faults as well and is sent on; and a site that the
+// code around seems to jump into stays as it is. A
 // thread that is to go on inside a patched site, after a signal say, is sent to the
 // trampoline. Before code becomes writable or moves, patches are taken back. The
 // Sentry never shows addresses of trampolines.
+//
+// Known limits: a program that copies patched code with its own instructions gets
+// the jump, which works only while the original stays mapped; and a GS base set by
+// WRGSBASE, which we do not offer in AT_HWCAP2, is lost at the next trap.
 //
 // # Lock order
 //
