@@ -155,6 +155,12 @@ func (c *context) wait(t *thread) (err error) {
 		if atomic.CompareAndSwapUint32(state, stateApp, stateAppAlone) || c.carried.n > 0 {
 			err = t.receive()
 			c.slept = true
+			if err == nil && atomic.LoadUint32(state) != stateSentryAlone {
+				// The stub says so before it sleeps: the application has jumped to its code,
+				// and nobody would wake it.
+				unix.Kill(t.p.pid, unix.SIGKILL)
+				err = errDead
+			}
 		}
 	}
 	if tsc()-c.began < c.limit {
