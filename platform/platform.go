@@ -16,6 +16,23 @@ type Platform interface {
 	UserAddresses() (min, max uintptr)
 }
 
+// Grouper is a Platform whose host processes can be told apart: those of each
+// group come from a process of its own, whose host cgroups they inherit.
+type Grouper interface {
+	// NewGroup returns a platform for a group of address spaces.
+	NewGroup() (Group, error)
+}
+
+// Group is a Platform for some of a sandbox's address spaces.
+type Group interface {
+	Platform
+	// PID returns the host process, by its number in the Sentry's PID namespace,
+	// that the group's processes are forked from.
+	PID() int
+	// Release ends that process. Address spaces that are in use stay.
+	Release()
+}
+
 // Context is the execution state of one application thread. Switch, Sleep and
 // Release are called by its owner only, Interrupt by anyone.
 type Context interface {

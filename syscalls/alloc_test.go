@@ -57,7 +57,7 @@ func newTestTask(t *testing.T) (*task, addr) {
 	mounts := vfs.NewMountNamespace(sb, 0, k.RootUserNS())
 	var base addr
 	tg, err := k.CreateProcess(&kernel.InitArgs{
-		Container: "test", Creds: auth.NewRoot(k.RootUserNS()), Limits: limits.New(), FDs: vfs.NewFDTable(),
+		Container: k.NewContainer("test", nil, nil), Creds: auth.NewRoot(k.RootUserNS()), Limits: limits.New(), FDs: vfs.NewFDTable(),
 		FS: vfs.NewFSContext(mounts.Root(), mounts.Root(), 0o22), Mounts: mounts, UTS: k.RootUTSNS(), IPC: k.RootIPCNS(), PIDNS: k.RootPIDNS(),
 	}, func(*task) (*kernel.Image, error) {
 		m, err := mm.New(idle{}, mem, mm.NewLayout(0x10000, 0x7fffffff0000, 8<<20, false))

@@ -117,7 +117,7 @@ func Getrusage(t *task, a arguments) (uintptr, error) {
 // Sysinfo is sysinfo(2).
 func Sysinfo(t *task, a arguments) (uintptr, error) {
 	k := t.Kernel()
-	total, used := k.MemoryTotal(), uint64(k.MemoryFile().Used())
+	total, used := t.Container().MemoryTotal(), t.Container().MemoryUsed()
 	s := unix.Sysinfo_t{
 		Uptime: (k.Uptime() + second - 1) / second, Totalram: total, Freeram: total - min(total, used),
 		Procs: uint16(min(k.LiveTasks(), 65535)), Unit: 1,

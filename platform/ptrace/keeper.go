@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform"
 	"ringfort/platform/tracee"
 	"ringfort/sentry/arch"
 )
@@ -23,8 +25,16 @@ type keeper struct {
 	batch    *os.File       // batch pages of all stubs
 	mem      unsafe.Pointer // the Sentry's mapping of batch
 	slots    []uint32       // free batch slots
-	template *tracee.Tracee
 	regs     arch.Registers // of the template, valid for every stub
+	root     *family        // of the sandbox itself
+	families []*family      // all whose pools are kept full
+}
+
+// family is a template, and ready stubs forked from it. What the host charges to
+// the template's cgroups from then on it charges stubs to as well.
+type family struct {
+	k        *keeper
+	template *tracee.Tracee // nil once it has ended
 	pool     []*stub
 }
 
@@ -89,15 +99,26 @@ func (k *keeper) run(started chan error) {
 			continue
 		default:
 		}
-		if len(k.pool) < poolSize {
-			if s, err := k.makeStub(); err == nil {
-				k.pool = append(k.pool, s)
-				continue
-			}
+		if k.fillOne() {
+			continue
 		}
 		f := <-k.requests
 		f()
 	}
+}
+
+// fillOne makes a stub for a pool that is not full.
+func (k *keeper) fillOne() bool {
+	for _, f := range k.families {
+		if len(f.pool) >= poolSize {
+			continue
+		}
+		if s, err := k.makeStub(f); err == nil {
+			f.pool = append(f.pool, s)
+			return true
+		}
+	}
+	return false
 }
 
 // do runs f on the keeper's thread and waits for it.
@@ -116,7 +137,9 @@ func (k *keeper) makeTemplate() error {
 	if err := t.Ptrace(unix.PTRACE_SETOPTIONS, 0, tracee.Options|unix.PTRACE_O_TRACEFORK); err != nil {
 		return fmt.Errorf("trace the template stub: %w", err)
 	}
-	k.template, k.regs = t, *regs
+	k.regs = *regs
+	k.root = &family{k: k, template: t}
+	k.families = []*family{k.root}
 	if err := k.mapBatch(t, 0); err != nil {
 		return err
 	}
@@ -138,13 +161,13 @@ func (k *keeper) slot(n uint32) *[batchMax][requestWords]uintptr {
 	return (*[batchMax][requestWords]uintptr)(unsafe.Add(k.mem, uintptr(n)*batchLen))
 }
 
-// makeStub forks the template and gives the child its batch pages and a thread.
-func (k *keeper) makeStub() (*stub, error) {
-	if len(k.slots) == 0 {
-		return nil, unix.EAGAIN
+// child forks the template of a family; the child is stopped.
+func (k *keeper) child(f *family, options uintptr) (*tracee.Tracee, error) {
+	if f.template == nil {
+		return nil, platform.ErrDead
 	}
 	var r arch.Registers
-	pid, err := k.fork(&r)
+	pid, err := k.fork(f.template, &r)
 	if err != nil {
 		return nil, fmt.Errorf("fork a stub: %w", err)
 	}
@@ -152,7 +175,17 @@ func (k *keeper) makeStub() (*stub, error) {
 	if status, err := t.Wait(); err != nil || !status.Stopped() {
 		return nil, fmt.Errorf("stub did not stop: status %#x: %v", uint32(status), err)
 	}
-	if err := t.Ptrace(unix.PTRACE_SETOPTIONS, 0, tracee.Options); err != nil {
+	return t, t.Ptrace(unix.PTRACE_SETOPTIONS, 0, options)
+}
+
+// makeStub forks the template of a family and gives the child its batch pages and
+// a thread.
+func (k *keeper) makeStub(f *family) (*stub, error) {
+	if len(k.slots) == 0 {
+		return nil, unix.EAGAIN
+	}
+	t, err := k.child(f, tracee.Options)
+	if err != nil {
 		return nil, err
 	}
 	n := len(k.slots) - 1
@@ -165,19 +198,19 @@ func (k *keeper) makeStub() (*stub, error) {
 	return s, err
 }
 
-// fork makes the template fork and returns the child, which is traced by us.
-func (k *keeper) fork(r *arch.Registers) (int, error) {
+// fork makes a template fork and returns the child, which is traced by us.
+func (k *keeper) fork(template *tracee.Tracee, r *arch.Registers) (int, error) {
 	*r = k.regs
 	r.Rip, r.Rax, r.OrigRax = stubCode+codeCall, unix.SYS_CLONE, ^uint64(0)
 	r.Rdi, r.Rsi, r.Rdx, r.R10, r.R8 = unix.CLONE_FILES|uint64(unix.SIGCHLD), 0, 0, 0, 0
-	if err := k.template.SetRegs(r); err != nil {
+	if err := template.SetRegs(r); err != nil {
 		return 0, err
 	}
 	for {
-		if err := k.template.Ptrace(unix.PTRACE_CONT, 0, 0); err != nil {
+		if err := template.Ptrace(unix.PTRACE_CONT, 0, 0); err != nil {
 			return 0, err
 		}
-		status, err := k.template.Wait()
+		status, err := template.Wait()
 		if err != nil {
 			return 0, err
 		}
@@ -188,7 +221,7 @@ func (k *keeper) fork(r *arch.Registers) (int, error) {
 			break
 		}
 	}
-	if err := k.template.GetRegs(r); err != nil {
+	if err := template.GetRegs(r); err != nil {
 		return 0, err
 	}
 	if r.Rax > ^uint64(4095) {
@@ -212,16 +245,70 @@ func (k *keeper) makeThread(s *stub) (int, error) {
 }
 
 // newStub takes a stub from the pool or makes one.
-func (k *keeper) newStub() (s *stub, err error) {
-	k.do(func() {
-		if n := len(k.pool); n > 0 {
-			s = k.pool[n-1]
-			k.pool = k.pool[:n-1]
+func (f *family) newStub() (s *stub, err error) {
+	f.k.do(func() {
+		if n := len(f.pool); n > 0 {
+			s = f.pool[n-1]
+			f.pool = f.pool[:n-1]
 			return
 		}
-		s, err = k.makeStub()
+		s, err = f.k.makeStub(f)
 	})
 	return s, err
+}
+
+// newFamily makes a family whose template is forked from that of from. Its pool
+// is filled once the first stub has been asked for (keep), so that the caller can
+// move the template to other cgroups first.
+func (k *keeper) newFamily(from *family) (f *family, err error) {
+	k.do(func() {
+		var t *tracee.Tracee
+		if t, err = k.child(from, tracee.Options|unix.PTRACE_O_TRACEFORK); err == nil {
+			f = &family{k: k, template: t}
+		}
+	})
+	return f, err
+}
+
+// keep has the pool of f kept full from now on.
+func (f *family) keep() {
+	f.k.do(func() {
+		if f.template != nil && !slices.Contains(f.k.families, f) {
+			f.k.families = append(f.k.families, f)
+		}
+	})
+}
+
+// close ends the template and the stubs that wait.
+func (f *family) close() {
+	f.k.do(func() {
+		if f.template == nil {
+			return
+		}
+		f.k.families = slices.DeleteFunc(f.k.families, func(o *family) bool { return o == f })
+		for _, s := range f.pool {
+			f.k.bury(s)
+		}
+		f.pool = nil
+		end(f.template)
+		f.template = nil
+	})
+}
+
+// end kills a traced process and waits for it.
+func end(t *tracee.Tracee) {
+	unix.Kill(t.PID, unix.SIGKILL)
+	for {
+		if status, err := t.Wait(); err != nil || !status.Stopped() {
+			return
+		}
+	}
+}
+
+// bury ends a stub and gives back what it used.
+func (k *keeper) bury(s *stub) {
+	end(s.keeper)
+	k.slots = append(k.slots, s.slot)
 }
 
 // newThread makes a thread in s.
@@ -232,13 +319,5 @@ func (k *keeper) newThread(s *stub) (tid int, err error) {
 
 // destroy ends a stub; it does not wait for that.
 func (k *keeper) destroy(s *stub) {
-	k.requests <- func() {
-		unix.Kill(s.keeper.PID, unix.SIGKILL)
-		for {
-			if status, err := s.keeper.Wait(); err != nil || !status.Stopped() {
-				break
-			}
-		}
-		k.slots = append(k.slots, s.slot)
-	}
+	k.requests <- func() { k.bury(s) }
 }

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ringfort/platform"
 	"ringfort/platform/tracee"
 	"ringfort/sentry/arch"
 )
@@ -23,21 +22,18 @@ const (
 
 // keeper makes and buries stubs.
 //
-// Lock order: filling, then template.mu, then mu.
+// Lock order: family.filling, then template.mu, then mu.
 type keeper struct {
 	text, ctls, areas *os.File
 	patchFile         *os.File
 	ctlMem, areaMem   unsafe.Pointer
 	patchMem          unsafe.Pointer
-	template          *process
 	pacer             *pacer
 	hasClock          bool   // every stub has the clock page
 	xstate            int    // size of the extended state in bytes
 	xfeatures         uint64 // its components, XCR0
 
-	pool    chan *process
-	stock   chan struct{} // asks for the pool to be filled
-	filling sync.Mutex    // held while a stub is made for the pool
+	root *family // of the sandbox itself
 
 	mu        sync.Mutex
 	freeCtls  []uint32
@@ -48,7 +44,7 @@ type keeper struct {
 }
 
 func newKeeper() (*keeper, error) {
-	k := &keeper{pacer: newPacer(), pool: make(chan *process, poolSize), stock: make(chan struct{}, 1), processes: make(map[int]*process), early: make(map[int]bool)}
+	k := &keeper{pacer: newPacer(), processes: make(map[int]*process), early: make(map[int]bool)}
 	var err error
 	if k.text, err = memFile("ringfort-stub", textSize); err != nil {
 		return nil, err
@@ -83,14 +79,8 @@ func newKeeper() (*keeper, error) {
 	if err := <-started; err != nil {
 		return nil, err
 	}
-	first, err := k.fork() // what the host refuses is found out now
-	if err != nil {
-		return nil, err
-	}
-	k.pool <- first
-	go k.fill()
-	k.stock <- struct{}{}
-	return k, nil
+	// What the host refuses is found out now.
+	return k, k.root.open()
 }
 
 func memFile(name string, size int64) (*os.File, error) {
@@ -207,7 +197,7 @@ func (k *keeper) release(t *tracee.Tracee, regs *arch.Registers, p *process) err
 		return fmt.Errorf("let the template stub go: %w", err)
 	}
 	p.pid = t.PID
-	k.template = p
+	k.root = newFamily(k, p)
 	k.mu.Lock()
 	k.processes[p.pid] = p
 	k.mu.Unlock()
@@ -249,97 +239,6 @@ func (k *keeper) newProcess() (*process, error) {
 	*(*uint64)(unsafe.Add(ctl, ctlGood)) = goodResult
 	*(*uint64)(unsafe.Add(ctl, ctlBad)) = badResult
 	return p, nil
-}
-
-// fork makes a stub with one application thread.
-func (k *keeper) fork() (*process, error) {
-	p, err := k.newProcess()
-	if err != nil {
-		return nil, err
-	}
-	t := k.template
-	t.mu.Lock()
-	err = t.carryOut([]entry{{unix.SYS_CLONE, processFlags, 0, scratchAddr + scratchPID, 0, 0, 0, uintptr(p.slot) * ctlStride}})
-	pid := int(*(*uint32)(unsafe.Add(t.ctl(), ctlSize+scratchPID)))
-	t.mu.Unlock()
-	if err != nil {
-		k.free(p)
-		return nil, fmt.Errorf("fork a stub: %w", err)
-	}
-	k.mu.Lock()
-	p.pid = pid
-	dead := k.early[pid]
-	delete(k.early, pid)
-	if !dead {
-		k.processes[pid] = p
-	}
-	k.mu.Unlock()
-	if dead {
-		p.died()
-	}
-	th, err := p.newThread()
-	if err != nil {
-		p.kill()
-		return nil, err
-	}
-	p.idle = append(p.idle, th)
-	return p, nil
-}
-
-// fill keeps the pool full.
-func (k *keeper) fill() {
-	for range k.stock {
-		for len(k.pool) < poolSize {
-			k.filling.Lock()
-			p, err := k.fork()
-			if err != nil {
-				k.filling.Unlock()
-				break // whoever needs one will make it, and hear why not
-			}
-			k.pool <- p
-			k.filling.Unlock()
-		}
-	}
-}
-
-// get takes a stub from the pool or makes one.
-func (k *keeper) get() (*process, error) {
-	defer func() {
-		select {
-		case k.stock <- struct{}{}:
-		default:
-		}
-	}()
-	select {
-	case p := <-k.pool:
-		return p, nil
-	default:
-		return k.fork()
-	}
-}
-
-// mapClock gives the clock page to the template and to all stubs that wait.
-// Nobody uses the platform yet.
-func (k *keeper) mapClock(f platform.HostFile, off uint64) error {
-	page := []entry{{unix.SYS_MMAP, clockAddr, 0x1000, unix.PROT_READ, unix.MAP_SHARED | unix.MAP_FIXED, uintptr(f.RO), uintptr(off)}}
-	k.filling.Lock()
-	defer k.filling.Unlock()
-	todo := []*process{k.template}
-	for n := len(k.pool); n > 0; n-- {
-		p := <-k.pool
-		todo = append(todo, p)
-		k.pool <- p
-	}
-	for _, p := range todo {
-		p.mu.Lock()
-		err := p.carryOut(page)
-		p.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	k.hasClock = true
-	return nil
 }
 
 // newArea returns a cleared area.

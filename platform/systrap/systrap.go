@@ -16,6 +16,7 @@ const userMin = 0x100000
 // Platform is the systrap platform.
 type Platform struct {
 	k *keeper
+	f *family
 }
 
 // errDead: the host process of a stub is gone.
@@ -31,7 +32,7 @@ func New() (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Platform{k}, nil
+	return &Platform{k, k.root}, nil
 }
 
 // Supported says what this machine lacks for the platform, nil if nothing.
@@ -47,7 +48,7 @@ func Supported() error {
 
 // NewAddressSpace implements platform.Platform.
 func (p *Platform) NewAddressSpace() (platform.AddressSpace, error) {
-	stub, err := p.k.get()
+	stub, err := p.f.get()
 	if err != nil {
 		return nil, fmt.Errorf("systrap platform: %w", err)
 	}
@@ -62,7 +63,7 @@ func (p *Platform) UserAddresses() (min, max uintptr) { return userMin, stubBase
 
 // MapClock implements platform.Clock.
 func (p *Platform) MapClock(file platform.HostFile, offset uint64) error {
-	return p.k.mapClock(file, offset)
+	return p.f.mapClock(file, offset)
 }
 
 var (

@@ -57,8 +57,9 @@ func Main(newSandbox NewSandboxFunc) {
 		exit(control.WaitStatus(unix.SIGKILL))
 	}
 	ws := <-server.Done()
-	sandbox.Destroy(conf.ID) // what is left of the container; its end is known already
-	recordExit(ws)
+	server.EndAll()
+	sandbox.Destroy(conf.ID)                           // what is left of the container; its end is known already
+	control.RecordExit(os.NewFile(ExitFD, "exit"), ws) // for `runsc wait` and `runsc delete` after our end
 	server.Flush(flushTimeout)
 	exit(ws)
 }
@@ -146,13 +147,6 @@ func forwardSignals(s control.Sandbox, conf *Config) {
 		if err != nil {
 			slog.Debug("signal from the host", "signal", sig, "error", err)
 		}
-	}
-}
-
-// recordExit leaves the status for `runsc wait` and `runsc delete` after our end.
-func recordExit(ws control.WaitStatus) {
-	if _, err := unix.Pwrite(ExitFD, fmt.Appendf(nil, "%d\n", uint32(ws)), 0); err != nil {
-		slog.Warn("exit status could not be recorded", "error", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform"
 	"ringfort/runsc/control"
 	"ringfort/runsc/spec"
 	"ringfort/sentry/auth"
@@ -29,10 +30,15 @@ type container struct {
 	spec  *specs.Spec
 	ns    *vfs.MountNamespace
 	fs    *vfs.FSContext // root and working directory of the kernel's own walks
+	kc    *kernel.Container
+	group platform.Group // of a container that is not the sandbox's first, else nil
 	pidns *kernel.PIDNamespace
+	uts   *kernel.UTSNamespace
+	ipc   *kernel.IPCNamespace
 	net   *netns.Namespace
 	init  *kernel.ThreadGroup
-	count *kernel.TaskCount
+	// volumes are those mounted that other containers may mount as well.
+	volumes []string
 
 	// mu protects what follows; it is a leaf.
 	mu      sync.Mutex
@@ -44,21 +50,21 @@ type container struct {
 }
 
 // newContainer mounts the container's files and loads its program.
-func newContainer(s *sandbox, a *control.CreateArgs) (*container, error) {
-	c := &container{s: s, id: a.ID, spec: a.Spec, pidns: s.k.RootPIDNS(), count: kernel.NewTaskCount(pidsLimit(a.Spec)), execs: map[int32]*kernel.ThreadGroup{}, consoles: map[*kernel.ThreadGroup]*devpts.Console{}}
+func newContainer(s *sandbox, a *control.CreateArgs) (_ *container, err error) {
+	c := &container{s: s, id: a.ID, spec: a.Spec, execs: map[int32]*kernel.ThreadGroup{}, consoles: map[*kernel.ThreadGroup]*devpts.Console{}}
+	defer func() {
+		if err != nil {
+			c.letGo()
+		}
+	}()
+	if err := c.place(a); err != nil {
+		return nil, err
+	}
+	if err := c.namespaces(a); err != nil {
+		return nil, err
+	}
 	if err := c.mountAll(a); err != nil {
 		return nil, err
-	}
-	net, err := s.network(a)
-	if err != nil {
-		return nil, err
-	}
-	c.net = net
-	if a.Spec.Hostname != "" {
-		s.k.RootUTSNS().SetHost(a.Spec.Hostname)
-	}
-	if a.Spec.Domainname != "" {
-		s.k.RootUTSNS().SetDomain(a.Spec.Domainname)
 	}
 	if err := c.setSysctls(); err != nil {
 		return nil, err
@@ -71,7 +77,37 @@ func newContainer(s *sandbox, a *control.CreateArgs) (*container, error) {
 	return c, nil
 }
 
-func (c *container) caller() *kernel.Caller { return c.s.k.NewCaller(c.fs, c.ns) }
+// place has the host charge what the container's applications use to the container's own cgroups. Those of the
+// sandbox's first container are where the Sentry is.
+func (c *container) place(a *control.CreateArgs) error {
+	defer closeFiles(a.Cgroups)
+	var p platform.Platform
+	if a.ID != c.s.conf.ID {
+		g, err := c.s.k.Platform().(platform.Grouper).NewGroup()
+		if err != nil {
+			return fmt.Errorf("processes of the container: %w", err)
+		}
+		c.group, p = g, g
+		for _, f := range a.Cgroups {
+			if _, err := fmt.Fprintf(f, "%d\n", g.PID()); err != nil {
+				return fmt.Errorf("put the container's processes into its cgroup: %w", err)
+			}
+		}
+	}
+	c.kc = c.s.k.NewContainer(a.ID, kernel.NewTaskCount(pidsLimit(a.Spec)), p)
+	c.kc.SetLimits(a.MemoryLimit, a.CPUQuota)
+	return nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+func (c *container) caller() *kernel.Caller {
+	return c.s.k.NewCaller(c.fs, c.ns).InContainer(c.kc, c.pidns, c.uts, c.ipc)
+}
 
 // start lets the first process run.
 func (c *container) start() error {
@@ -99,7 +135,7 @@ func (c *container) exec(a *control.ExecArgs) (int32, error) {
 	return pid, nil
 }
 
-// release lets go of the container's files.
+// release lets go of what the container has. Its processes have been killed; what they hold goes with them.
 func (c *container) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,6 +145,38 @@ func (c *container) release() {
 	c.gone = true
 	if !c.started {
 		c.init.Start() // it has been killed: it goes by itself
+	}
+	left := []*kernel.ThreadGroup{c.init}
+	for _, tg := range c.execs {
+		left = append(left, tg)
+	}
+	go func() {
+		for _, tg := range left {
+			<-tg.Done()
+			c.s.k.Reap(tg)
+		}
+		c.letGo()
+	}()
+}
+
+// letGo gives up everything but the processes.
+func (c *container) letGo() {
+	c.s.volumes.drop(c.volumes)
+	if c.fs != nil {
+		c.fs.DecRef()
+		c.ns.DecRef()
+	}
+	if c.ipc != nil {
+		c.ipc.DecRef()
+	}
+	if c.net != nil {
+		c.net.DecRef()
+	}
+	if c.kc != nil {
+		c.kc.Release()
+	}
+	if c.group != nil {
+		c.group.Release()
 	}
 }
 
@@ -141,8 +209,8 @@ func (c *container) load(p *specs.Process, stdio [3]*os.File, console *os.File, 
 		return nil, err
 	}
 	args := &kernel.InitArgs{
-		Container: c.id, Count: c.count, Creds: creds, Limits: lim, FDs: fds, FS: fs, Mounts: c.ns, UTS: c.s.k.RootUTSNS(),
-		IPC: c.s.k.RootIPCNS(), Net: c.net, PIDNS: c.pidns, Seccomp: filters,
+		Container: c.kc, Creds: creds, Limits: lim, FDs: fds, FS: fs, Mounts: c.ns, UTS: c.uts,
+		IPC: c.ipc, Net: c.net, PIDNS: c.pidns, Seccomp: filters,
 	}
 	tg, err := c.s.k.CreateProcess(args, func(t *kernel.Task) (*kernel.Image, error) { return c.image(t, p) })
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 )
 
 // registerFileSystems makes the file systems known that mount(2) and a spec
-// name. limits are those of the container, set before one is mounted.
-func registerFileSystems(k *kernel.Kernel, limits *cgroupfs.Limits) {
+// name.
+func registerFileSystems(k *kernel.Kernel) {
 	devpts.Register(k)
 	id := proc.Identity{Release: syscalls.Release, Version: syscalls.Version}
 	vfs.RegisterFS(&vfs.FSType{Name: "proc", UserMount: true, New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
-		ns := k.RootPIDNS()
-		if t, ok := c.(*kernel.Task); ok {
-			ns = t.PIDNS()
+		ns := kernel.PIDNamespaceOf(c)
+		if ns == nil {
+			ns = k.RootPIDNS()
 		}
 		return proc.New(k, ns, id), nil
 	}})
@@ -29,10 +29,10 @@ func registerFileSystems(k *kernel.Kernel, limits *cgroupfs.Limits) {
 		return sysfs.New(k, c), nil
 	}})
 	vfs.RegisterFS(&vfs.FSType{Name: "cgroup", New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
-		return cgroupfs.NewV1(k, c, *limits), nil
+		return cgroupfs.NewV1(k, c), nil
 	}})
 	vfs.RegisterFS(&vfs.FSType{Name: "cgroup2", New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
-		return cgroupfs.NewV2(k, c, *limits), nil
+		return cgroupfs.NewV2(k, c), nil
 	}})
 	vfs.RegisterFS(&vfs.FSType{Name: "devtmpfs", New: func(vfs.Caller, vfs.MountSource) (*vfs.Superblock, error) {
 		return devtmpfs.New(k.MemoryFile())
@@ -49,9 +49,9 @@ func registerFileSystems(k *kernel.Kernel, limits *cgroupfs.Limits) {
 		vfs.RegisterFS(&vfs.FSType{Name: name, New: newTmpfs, UserMount: true})
 	}
 	vfs.RegisterFS(&vfs.FSType{Name: "mqueue", UserMount: true, New: func(c vfs.Caller, _ vfs.MountSource) (*vfs.Superblock, error) {
-		ns := k.RootIPCNS()
-		if t, ok := c.(*kernel.Task); ok {
-			ns = t.IPCNS()
+		ns := kernel.IPCNamespaceOf(c)
+		if ns == nil {
+			ns = k.RootIPCNS()
 		}
 		return ns.MQ().Superblock(), nil
 	}})

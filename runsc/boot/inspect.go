@@ -21,10 +21,8 @@ func (s *sandbox) Processes(id string) ([]control.Process, error) {
 		return nil, err
 	}
 	var list []control.Process
-	for _, tg := range c.pidns.ThreadGroups() {
-		if tg.Container() == id {
-			list = append(list, s.describe(c.pidns, tg))
-		}
+	for _, tg := range c.kc.ThreadGroups() {
+		list = append(list, s.describe(c.pidns, tg))
 	}
 	return list, nil
 }
@@ -59,14 +57,11 @@ func (s *sandbox) Stats(id string) (*control.Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &control.Stats{MemoryBytes: uint64(s.k.MemoryFile().Used()), MemoryLimit: s.k.MemoryTotal(), PIDsLimit: uint64(s.k.MaxTasks())}
-	if n := c.count.Limit(); n > 0 {
+	st := &control.Stats{MemoryBytes: c.kc.MemoryUsed(), MemoryLimit: c.kc.MemoryTotal(), PIDsLimit: uint64(s.k.MaxTasks())}
+	if n := c.kc.TaskCount().Limit(); n > 0 {
 		st.PIDsLimit = uint64(n)
 	}
-	for _, tg := range c.pidns.ThreadGroups() {
-		if tg.Container() != id {
-			continue
-		}
+	for _, tg := range c.kc.ThreadGroups() {
 		u := tg.Usage()
 		st.UserNanos += uint64(u.User)
 		st.SystemNanos += uint64(u.Sys)

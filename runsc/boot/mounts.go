@@ -103,7 +103,10 @@ func (c *container) mountOne(m *specs.Mount, conn *control.MountConn) error {
 		if conn == nil {
 			return fmt.Errorf("the gofer does not serve %s", m.Source)
 		}
-		sb, err = goferfs.New(conn.Conn, conn.FDs, goferfs.Options{Shared: !conn.Exclusive, Source: conn.Source})
+		var key string
+		if sb, key, err = c.s.volumes.get(conn); key != "" {
+			c.volumes = append(c.volumes, key)
+		}
 	} else {
 		t := vfs.LookupFS(m.Type)
 		if t == nil {

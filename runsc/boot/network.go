@@ -53,7 +53,7 @@ func (s *sandbox) SetNetwork(id string, config json.RawMessage, files []*os.File
 	s.mu.Lock()
 	shared := len(s.containers) > 1
 	s.mu.Unlock()
-	if shared {
+	if shared || id != s.conf.ID {
 		return &control.Error{Text: "the network of a sandbox whose programs run cannot be replaced"}
 	}
 	stack, err := newStack(config, files)

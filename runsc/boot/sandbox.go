@@ -14,7 +14,6 @@ import (
 	"ringfort/platform/ptrace"
 	"ringfort/platform/systrap"
 	"ringfort/runsc/control"
-	"ringfort/sentry/fs/cgroupfs"
 	"ringfort/sentry/fs/memdev"
 	"ringfort/sentry/fs/pidfd"
 	"ringfort/sentry/fs/pipe"
@@ -30,11 +29,10 @@ import (
 //
 // mu protects the map; it is a leaf.
 type sandbox struct {
-	conf *Config
-	k    *kernel.Kernel
-	log  *slog.Logger
-	// limits are what the cgroup file systems show; set by Create.
-	limits *cgroupfs.Limits
+	conf    *Config
+	k       *kernel.Kernel
+	log     *slog.Logger
+	volumes volumes
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -80,14 +78,13 @@ func NewSandbox(conf *Config) (control.Sandbox, error) {
 	k.NewPIDFD = pidfd.New
 	vfs.OpenFIFO = pipe.OpenFIFO
 	memdev.Register()
-	limits := &cgroupfs.Limits{}
-	registerFileSystems(k, limits)
+	registerFileSystems(k)
 	if conf.Platform == "ptrace" {
 		// Its tasks spend their lives in blocking host calls that hold no processor; a
 		// few more let the others go on at once.
 		runtime.GOMAXPROCS(max(4, 2*runtime.NumCPU()))
 	}
-	return &sandbox{conf: conf, k: k, log: log, limits: limits, containers: map[string]*container{}}, nil
+	return &sandbox{conf: conf, k: k, log: log, containers: map[string]*container{}}, nil
 }
 
 // newPlatform starts the platform that conf names and notes which it is.
@@ -144,8 +141,9 @@ func (s *sandbox) Create(a *control.CreateArgs) error {
 	if exists {
 		return &control.Error{Text: fmt.Sprintf("container %q exists already", a.ID)}
 	}
-	*s.limits = cgroupfs.Limits{Memory: a.MemoryLimit, CPUs: a.CPUQuota}
-	s.k.LimitTasks(a.MaxTasks)
+	if a.ID == s.conf.ID {
+		s.k.LimitTasks(a.MaxTasks)
+	}
 	c, err := newContainer(s, a)
 	if err != nil {
 		return err
@@ -206,7 +204,7 @@ func (s *sandbox) process(id string, pid int32) (*kernel.ThreadGroup, error) {
 	if tg == nil {
 		tg = c.pidns.ThreadGroupWithID(pid)
 	}
-	if tg == nil {
+	if tg == nil || tg.Container() != c.kc {
 		return nil, &control.Error{Text: fmt.Sprintf("container %q has no process %d", id, pid), Kind: control.KindNotFound}
 	}
 	return tg, nil
@@ -217,6 +215,10 @@ func (s *sandbox) Signal(id string, pid, sig int32, mode control.SignalMode) err
 	if sig < 0 || sig > kernel.SignalMax {
 		return fmt.Errorf("signal %d does not exist", sig)
 	}
+	c, err := s.find(id)
+	if err != nil {
+		return err
+	}
 	tg, err := s.process(id, pid)
 	if err != nil {
 		return err
@@ -225,7 +227,7 @@ func (s *sandbox) Signal(id string, pid, sig int32, mode control.SignalMode) err
 	info := &kernel.SignalInfo{Signo: sig, Code: kernel.SIUser}
 	switch mode {
 	case control.SignalAll:
-		s.k.KillAll(id, sig)
+		c.kc.Signal(sig)
 		return nil
 	case control.SignalGroup:
 		if pg := tg.ProcessGroup(); pg != nil {
@@ -242,19 +244,21 @@ func (s *sandbox) Signal(id string, pid, sig int32, mode control.SignalMode) err
 
 // Pause implements control.Sandbox.
 func (s *sandbox) Pause(id string) error {
-	if _, err := s.find(id); err != nil {
+	c, err := s.find(id)
+	if err != nil {
 		return err
 	}
-	s.k.Pause()
+	c.kc.Pause()
 	return nil
 }
 
 // Resume implements control.Sandbox.
 func (s *sandbox) Resume(id string) error {
-	if _, err := s.find(id); err != nil {
+	c, err := s.find(id)
+	if err != nil {
 		return err
 	}
-	s.k.Resume()
+	c.kc.Resume()
 	return nil
 }
 
@@ -264,8 +268,8 @@ func (s *sandbox) Destroy(id string) error {
 	if err != nil {
 		return nil // done before
 	}
-	s.k.Resume()
-	s.k.KillAll(id, int32(unix.SIGKILL))
+	c.kc.Resume()
+	c.kc.Signal(int32(unix.SIGKILL))
 	c.release()
 	s.mu.Lock()
 	delete(s.containers, id)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -34,17 +35,20 @@ type CreateOptions struct {
 // A birth is a container while it is created: what has to be undone when a step fails.
 type birth struct {
 	*Container
-	create    *CreateOptions
-	sentry    *child
-	gofer     *child
-	client    *control.Client // first connection to the Sentry
-	master    *os.File        // of the console
-	files     []*os.File      // to close when all is done
-	log       *os.File
-	entered   chan struct{} // closed when cgroupErr is known
-	cgroupErr error
-	network   network
-	args      control.CreateArgs // for the Sentry, gathered step by step
+	create     *CreateOptions
+	sandbox    *sandboxRef // that it joins; nil: one of its own
+	sentry     *child
+	gofer      *child
+	keeper     *child // of a container that joins a sandbox
+	keeperConn *os.File
+	client     *control.Client // first connection to the Sentry
+	master     *os.File        // of the console
+	files      []*os.File      // to close when all is done
+	log        *os.File
+	entered    chan struct{} // closed when cgroupErr is known
+	cgroupErr  error
+	network    network
+	args       control.CreateArgs // for the Sentry, gathered step by step
 }
 
 // network is what was decided about the sandbox's network namespace.
@@ -98,7 +102,15 @@ func create(opts *Options, id string, co *CreateOptions) (_ *birth, err error) {
 			b.abort()
 		}
 	}()
-	for _, step := range []func() error{b.record, b.decideNetwork, b.launchBoth, b.hooksBefore, b.hand} {
+	if b.sandbox, err = findSandbox(opts, s); err != nil {
+		return nil, err
+	}
+	steps := []func() error{b.record, b.decideNetwork, b.launchBoth, b.hooksBefore, b.hand}
+	if b.sandbox != nil {
+		b.Sandbox, b.Sentry = b.sandbox.root.ID, b.sandbox.root.Sentry
+		steps = []func() error{b.record, b.joinSandbox, b.hooksBefore, b.handOver}
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -167,32 +179,13 @@ func (b *birth) launchBoth() error {
 		return err
 	}
 	defer null.Close()
-	mounts, exports, theirs, err := b.exports()
+	goferReady, err := b.launchGofer(null)
 	if err != nil {
 		return err
 	}
-	defer closeFiles(theirs)
-	goferConn, goferTheirs, err := socketpair(unix.SOCK_STREAM)
-	if err != nil {
-		return err
-	}
-	goferFiles := append([]*os.File{null, null, b.log, goferTheirs}, theirs...)
-	b.gofer, err = launch(&launchSpec{
-		args: []string{"runsc", "gofer", b.ID}, files: goferFiles, attr: goferAttr(),
-		bound: append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...),
-	})
-	goferTheirs.Close()
-	if err != nil {
-		goferConn.Close()
-		return err
-	}
-	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints()}
-	goferReady := make(chan error, 1)
-	go func() { goferReady <- configure(goferConn, conf) }()
-
 	sentryErr := b.launchSentry(null)
 	if sentryErr == nil {
-		b.Sentry, b.Gofer = b.sentry.id, b.gofer.id
+		b.Sentry, b.Init, b.Gofer = b.sentry.id, b.sentry.id, b.gofer.id
 		b.entered = make(chan struct{})
 		joined := make(chan struct{})
 		go func() {
@@ -213,9 +206,35 @@ func (b *birth) launchBoth() error {
 	if err != nil {
 		return b.explain(err, b.gofer)
 	}
-	b.args.Mounts = mounts
 	<-b.entered
 	return b.cgroupErr
+}
+
+// launchGofer starts the gofer; the channel says when it serves, or why it does not.
+func (b *birth) launchGofer(null *os.File) (<-chan error, error) {
+	mounts, exports, theirs, err := b.exports()
+	defer closeFiles(theirs)
+	if err != nil {
+		return nil, err
+	}
+	b.args.Mounts = mounts
+	ours, goferTheirs, err := socketpair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, err
+	}
+	b.gofer, err = launch(&launchSpec{
+		args: []string{"runsc", "gofer", b.ID}, files: append([]*os.File{null, null, b.log, goferTheirs}, theirs...), attr: goferAttr(),
+		bound: append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...),
+	})
+	goferTheirs.Close()
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints()}
+	ready := make(chan error, 1)
+	go func() { ready <- configure(ours, conf) }()
+	return ready, nil
 }
 
 // configure sends a configuration and waits until the process is ready.
@@ -365,9 +384,25 @@ func (b *birth) exports() (mounts []control.MountConn, exports []export.Export, 
 			return nil, nil, theirs, fmt.Errorf("mounts[%d].source: %s: %w", i, m.Destination, serr)
 		}
 		e := exportOf(m)
-		add(control.MountConn{Index: i, Destination: m.Destination, Source: m.Source, ReadOnly: e.ReadOnly, IsFile: !st.IsDir()}, e)
+		if spec.IsEmptyDir(m.Source) {
+			// Other containers of the pod write to it: they and this one shall have one file system, which the
+			// mount makes read-only for this one.
+			e.ReadOnly, e.RecursiveReadOnly = false, false
+		}
+		add(control.MountConn{
+			Index: i, Destination: m.Destination, Source: m.Source, ReadOnly: e.ReadOnly, IsFile: !st.IsDir(), Key: volumeKey(st, &e),
+		}, e)
 	}
 	return mounts, exports, theirs, err
+}
+
+// volumeKey names what a bind mount shows, for the Sentry to find that two are the same.
+func volumeKey(st os.FileInfo, e *export.Export) string {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d %t %t %t %#x", sys.Dev, sys.Ino, e.Recursive, e.RecursiveReadOnly, e.Slave, e.Attr)
 }
 
 // exportOf reads the options of a bind mount that concern the host's side.
@@ -433,7 +468,7 @@ func (b *birth) hooksBefore() error {
 	if h == nil {
 		return nil
 	}
-	state := b.ociState(specs.StateCreating, b.sentry.Pid)
+	state := b.ociState(specs.StateCreating, b.Init.PID)
 	//lint:ignore SA1019 docker sets up the network in such a hook
 	if err := b.runHooks("prestart", h.Prestart, state, ""); err != nil {
 		return err
@@ -445,14 +480,16 @@ func (b *birth) hooksBefore() error {
 }
 
 // netPath names the network namespace of the Sentry.
-func (b *birth) netPath() string { return fmt.Sprintf("/proc/%d/ns/net", b.sentry.Pid) }
+func (b *birth) netPath() string { return fmt.Sprintf("/proc/%d/ns/net", b.Sentry.PID) }
 
 // hand gives the container to the Sentry.
 func (b *birth) hand() error {
 	a := &b.args
 	a.ID, a.Spec, a.Overlay = b.ID, b.Spec, b.opts.Overlay
 	a.MemoryLimit, a.CPUQuota = limits(b.Spec)
-	a.MaxTasks = b.maxTasks()
+	if b.sandbox == nil {
+		a.MaxTasks = b.maxTasks()
+	}
 	if !b.Spec.Process.Terminal {
 		a.Stdio = [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 	}
@@ -464,8 +501,10 @@ func (b *birth) hand() error {
 		p.Env = append(p.Env[:len(p.Env):len(p.Env)], env...)
 		s.Process, a.Spec = &p, &s
 	}
-	if err := b.scrapeNetwork(); err != nil {
-		return err
+	if b.sandbox == nil {
+		if err := b.scrapeNetwork(); err != nil {
+			return err
+		}
 	}
 	if err := b.client.Create(a); err != nil {
 		return b.explain(err, b.sentry)
@@ -499,7 +538,7 @@ func (b *birth) keep() error {
 		return err
 	}
 	if b.create.PidFile != "" {
-		if err := WritePidFile(b.create.PidFile, b.sentry.Pid); err != nil {
+		if err := WritePidFile(b.create.PidFile, b.Init.PID); err != nil {
 			return err
 		}
 	}
@@ -532,19 +571,28 @@ func (b *birth) done() {
 	if b.log != nil {
 		b.log.Close()
 	}
+	if b.keeperConn != nil {
+		b.keeperConn.Close()
+		b.keeperConn = nil
+	}
+	if b.sandbox != nil && b.sandbox.root != nil {
+		b.sandbox.root.Close()
+		b.sandbox.root = nil
+	}
 }
 
 // abort undoes a creation.
 func (b *birth) abort() {
 	b.sentry.stop()
-	b.done()
+	b.keeper.stop()
+	b.done() // what a sandbox that was joined has of the container goes with the connection
 	b.gofer.stop()
 	b.releaseNetwork()
 	if b.entered != nil {
 		<-b.entered
 		b.removeCgroup()
 	}
-	if b.Spec != nil && b.Spec.Hooks != nil && b.sentry != nil {
+	if b.Spec != nil && b.Spec.Hooks != nil && (b.sentry != nil || b.keeper != nil) {
 		state := b.ociState(specs.StateStopped, 0)
 		if err := b.runHooks("poststop", b.Spec.Hooks.Poststop, state, ""); err != nil {
 			b.opts.warn("%v", err)

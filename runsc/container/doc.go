@@ -7,6 +7,11 @@
 // runsc that made it, so that a runsc killed at any moment leaves a directory, perhaps a cgroup, and nothing that runs;
 // both are taken over by the next create of that id, or removed by delete.
 //
+// A container whose annotations say so joins the sandbox of another one (join.go): it has a gofer and host cgroups of its
+// own, and a keeper, a process that stands for it on the host. Its end is its own; the end of the sandbox's first
+// container is the end of all. Processes of its applications are forked from one that has been put into its cgroups.
+// Its gofer serves volumes to other containers as well and is in the cgroups of the first one.
+//
 // It must never act on a process by number alone: a PID is good only together with its start time. Nothing of the
 // sandbox is trusted: texts that come from it are shown, never interpreted.
 //

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -138,6 +139,8 @@ type KeeperConfig struct {
 	Preserve int            `json:"preserve"`
 	// InternalPidFile takes the PID inside of the container.
 	InternalPidFile string `json:"internalPidFile,omitempty"`
+	// Init: the process is the container's init, which is there already.
+	Init bool `json:"init,omitempty"`
 }
 
 // Descriptors of a keeper beside the standard ones.
@@ -153,7 +156,7 @@ func (c *Container) execDetached(eo *ExecOptions, master, replica *os.File) (int
 		return 0, err
 	}
 	files := []*os.File{os.Stdin, os.Stdout, os.Stderr, theirs}
-	attr := &syscall.SysProcAttr{Setsid: true}
+	attr := keeperAttr()
 	if replica != nil {
 		files = append(files, replica)
 		attr.Setctty, attr.Ctty = true, keeperFirstFD
@@ -199,29 +202,71 @@ func Keep() int {
 	signals := make(chan os.Signal, 64)
 	forward(signals)
 	c, cl, pid, err := conf.begin()
-	if first.Ready(err) != nil || err != nil {
+	if err != nil {
+		first.Ready(err)
+		return 255
+	}
+	defer cl.Close()
+	ended := make(chan int, 1)
+	go func() { ended <- conf.await(c, cl, pid) }()
+	if first.Ready(nil) != nil {
 		return 255
 	}
 	first.Close()
-	defer cl.Close()
 	go c.passSignals(signals, pid, func() (rows, cols uint16) {
 		if ws, err := unix.IoctlGetWinsize(keeperFirstFD, unix.TIOCGWINSZ); err == nil && conf.Terminal {
 			return ws.Row, ws.Col
 		}
 		return 0, 0
 	})
-	ws, err := cl.Wait(c.ID, pid)
+	return <-ended
+}
+
+// await returns the exit code of the process. If the Sentry has no answer the process was killed with it.
+func (k *KeeperConfig) await(c *Container, cl *control.Client, pid int32) int {
+	var ws control.WaitStatus
+	var err error
+	if k.Init {
+		ws, err = cl.WaitFor(c.ID)
+	} else {
+		ws, err = cl.Wait(c.ID, pid)
+	}
 	if err != nil {
-		return 255
+		ws = control.WaitStatus(unix.SIGKILL)
+		if k.Init {
+			c.recordKill(ws)
+		}
 	}
 	return ws.ExitCode()
 }
+
+// recordKill leaves the wait status of a container whose Sentry has not done so.
+func (c *Container) recordKill(ws control.WaitStatus) {
+	f, err := os.OpenFile(filepath.Join(c.path, exitName), os.O_RDWR, 0)
+	if err != nil {
+		return // deleted
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.Size() == 0 {
+		control.RecordExit(f, ws)
+	}
+}
+
+// keeperAttr makes a keeper the leader of a session of its own.
+func keeperAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // begin has the Sentry start the process, and lets go of its standard descriptors.
 func (k *KeeperConfig) begin() (*Container, *control.Client, int32, error) {
 	c, err := openDir(&Options{Root: k.Root}, k.ID)
 	if err != nil {
 		return nil, nil, 0, err
+	}
+	if err := readState(filepath.Join(c.path, stateName), &c.State); err != nil {
+		return nil, nil, 0, err
+	}
+	if k.Init {
+		cl, err := c.dial()
+		return c, cl, 0, err
 	}
 	a := &control.ExecArgs{ID: k.ID, Process: k.Process}
 	next := keeperFirstFD

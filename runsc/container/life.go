@@ -17,7 +17,16 @@ import (
 
 // dial connects to the container's Sentry.
 func (c *Container) dial() (*control.Client, error) {
-	cl, err := control.Dial(c.dir, socketName)
+	dir := c.dir
+	if c.Sandbox != "" {
+		root, err := openDir(c.opts, c.Sandbox)
+		if err != nil {
+			return nil, errNotRunning()
+		}
+		defer root.Close()
+		dir = root.dir
+	}
+	cl, err := control.Dial(dir, socketName)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
 		return nil, errNotRunning()
 	}
@@ -54,7 +63,7 @@ func (c *Container) Current() control.Status {
 		}
 		return control.Creating
 	}
-	if !c.Sentry.alive() {
+	if !c.Sentry.alive() || !c.Init.alive() {
 		return control.Stopped
 	}
 	status := c.Status
@@ -92,7 +101,7 @@ func (c *Container) Report() *Report {
 		Created: c.Created, Annotations: c.Spec.Annotations, Owner: c.Owner,
 	}
 	if r.Status != string(control.Stopped) {
-		r.Pid = c.Sentry.PID
+		r.Pid = c.Init.PID
 	}
 	return r
 }
@@ -141,7 +150,7 @@ func (c *Container) Start() error {
 	if c.Spec.Hooks == nil {
 		return nil
 	}
-	state := c.ociState(specs.StateRunning, c.Sentry.PID)
+	state := c.ociState(specs.StateRunning, c.Init.PID)
 	if err := c.runHooks("poststart", c.Spec.Hooks.Poststart, state, ""); err != nil {
 		c.kill()
 		return err
@@ -197,8 +206,12 @@ func (c *Container) Signal(sig unix.Signal, all bool) error {
 	return err
 }
 
-// kill ends the sandbox from outside and waits for it. The gofer ends when the Sentry has hung up.
+// kill ends the sandbox from outside and waits for it, and with it, if it does not answer, all of its containers. The
+// gofer ends when the Sentry has hung up.
 func (c *Container) kill() error {
+	if c.Sandbox != "" && c.with(func(cl *control.Client) error { return cl.Signal(c.ID, 0, int32(unix.SIGKILL), control.SignalAll) }) == nil {
+		return nil
+	}
 	return errors.Join(c.Sentry.end(0), c.Gofer.end(2*time.Second))
 }
 
@@ -223,7 +236,7 @@ func (c *Container) Delete(force bool) error {
 		}
 	}
 	c.with(func(cl *control.Client) error { return cl.Destroy(c.ID) }) // a clean end where there is one
-	if err := errors.Join(c.Sentry.end(2*time.Second), c.Gofer.end(2*time.Second)); err != nil {
+	if err := c.endProcesses(); err != nil {
 		return err
 	}
 	c.releaseNetwork()
@@ -238,12 +251,26 @@ func (c *Container) Delete(force bool) error {
 	return c.remove()
 }
 
+// endProcesses waits until the container's processes on the host have ended, and kills those that do not. Of a
+// container in a sandbox that goes on that is the keeper: the gofer ends when no other container uses its volumes.
+func (c *Container) endProcesses() error {
+	if c.Sandbox == "" {
+		return errors.Join(c.Sentry.end(2*time.Second), c.Gofer.end(2*time.Second), c.endGofers())
+	}
+	err := c.Init.end(2 * time.Second)
+	if !c.Sentry.alive() {
+		err = errors.Join(err, c.Gofer.end(2*time.Second))
+	}
+	return err
+}
+
 // deleteDamaged removes what can be found without the state.
 func (c *Container) deleteDamaged() error {
 	c.with(func(cl *control.Client) error { return cl.Destroy(c.ID) })
 	var st State
 	if readState(filepath.Join(c.path, stateName), &st) == nil {
-		if err := errors.Join(st.Sentry.end(2*time.Second), st.Gofer.end(2*time.Second)); err != nil {
+		c.Sandbox, c.Sentry, c.Init, c.Gofer = st.Sandbox, st.Sentry, st.Init, st.Gofer
+		if err := c.endProcesses(); err != nil {
 			return err
 		}
 		c.SystemdCgroup, c.NetPath, c.NetInode = st.SystemdCgroup, st.NetPath, st.NetInode

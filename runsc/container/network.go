@@ -58,7 +58,7 @@ func (c *Container) lateNetwork() error {
 // releaseNetwork gives the links of a namespace that was joined back to the host kernel, unless another container still
 // uses them. A namespace of our own has gone with the Sentry.
 func (c *Container) releaseNetwork() {
-	if c.NetPath == "" || c.opts.ReleaseNet == nil {
+	if c.NetPath == "" || c.opts.ReleaseNet == nil { // a container that joined a sandbox has none
 		return
 	}
 	if inode, err := inodeOf(c.NetPath); err != nil || inode != c.NetInode {

@@ -29,7 +29,7 @@ func Run(opts *Options, id string, co *CreateOptions, keep bool) (int, error) {
 	b.Status = control.Created
 	err = b.save()
 	if err == nil && co.PidFile != "" {
-		err = WritePidFile(co.PidFile, b.sentry.Pid)
+		err = WritePidFile(co.PidFile, b.Init.PID)
 	}
 	var r *relay
 	if err == nil && b.master != nil {
@@ -41,10 +41,12 @@ func Run(opts *Options, id string, co *CreateOptions, keep bool) (int, error) {
 		err = b.Start()
 	}
 	if err != nil {
-		b.sentry.stop()
+		b.main().Kill()
 	}
 	code, werr := b.stay(signals, r)
-	b.gofer.Wait()
+	if b.sandbox == nil {
+		b.gofer.Wait()
+	}
 	b.done()
 	if !keep {
 		if derr := b.Delete(true); derr != nil && err == nil {
@@ -78,11 +80,19 @@ func forward(to chan os.Signal) {
 	signal.Notify(to, all...)
 }
 
-// stay passes signals on until the Sentry has ended, and turns its end into an exit code.
+// main is the process by which the host knows the container.
+func (b *birth) main() *child {
+	if b.keeper != nil {
+		return b.keeper
+	}
+	return b.sentry
+}
+
+// stay passes signals on until the container has ended, and turns its end into an exit code.
 func (b *birth) stay(signals chan os.Signal, r *relay) (int, error) {
 	ended := make(chan *os.ProcessState, 1)
 	go func() {
-		st, _ := b.sentry.Wait()
+		st, _ := b.main().Wait()
 		ended <- st
 	}()
 	for {

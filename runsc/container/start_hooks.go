@@ -27,7 +27,7 @@ func (c *Container) startHooks() error {
 }
 
 func (c *Container) startHook(h *specs.Hook) error {
-	input, err := json.Marshal(c.ociState(specs.StateCreated, c.Sentry.PID))
+	input, err := json.Marshal(c.ociState(specs.StateCreated, c.Init.PID))
 	if err != nil {
 		return err
 	}

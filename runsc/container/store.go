@@ -42,6 +42,11 @@ type State struct {
 	Status       control.Status `json:"status"`
 	Sentry       procID         `json:"sentry"`
 	Gofer        procID         `json:"gofer"`
+	// Init is the process by which the host knows the container: the Sentry, or of a container that has joined another
+	// one's sandbox its keeper.
+	Init procID `json:"init"`
+	// Sandbox is the first container of the sandbox that this one has joined, "" for a first one.
+	Sandbox string `json:"sandbox,omitempty"`
 	// Cgroup says that host cgroups have been made, by the driver of SystemdCgroup.
 	Cgroup        bool   `json:"cgroup"`
 	SystemdCgroup bool   `json:"systemdCgroup"`

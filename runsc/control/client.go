@@ -102,7 +102,7 @@ func (cl *Client) Configure(config any) error {
 	return cl.call("configure", config, nil, nil, createTimeout)
 }
 
-// Keep tells the Sentry to outlive this connection, over which it was configured.
+// Keep tells the Sentry, or the container, to outlive this connection, over which it was made.
 func (cl *Client) Keep() error { return cl.call("keep", nil, nil, nil, quickTimeout) }
 
 // Create is Sandbox.Create. The files stay the caller's.
@@ -135,6 +135,13 @@ func (cl *Client) Exec(a *ExecArgs, killOnHangup bool) (int32, error) {
 func (cl *Client) Wait(id string, pid int32) (WaitStatus, error) {
 	var ws WaitStatus
 	err := cl.call("wait", &target{ID: id, PID: pid}, nil, &ws, 0)
+	return ws, err
+}
+
+// WaitFor is Wait for the init of a container, which is killed when this connection breaks before it has ended.
+func (cl *Client) WaitFor(id string) (WaitStatus, error) {
+	var ws WaitStatus
+	err := cl.call("wait", &target{ID: id, Kill: true}, nil, &ws, 0)
 	return ws, err
 }
 

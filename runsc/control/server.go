@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -37,13 +38,14 @@ type Server struct {
 
 	// done receives the root container's wait status, once.
 	done chan WaitStatus
-	// replies counts answers that are due to whoever waits for the root container.
+	// replies counts answers that are due to whoever waits for the end of a container.
 	replies sync.WaitGroup
 }
 
 type containerState struct {
 	status  Status
 	stopped chan struct{} // closed when init has ended
+	exit    *os.File      // takes the wait status; nil for the root container
 	wait    WaitStatus    // valid when stopped is closed
 }
 
@@ -55,7 +57,7 @@ func NewServer(s Sandbox, root string) *Server {
 // Done receives the wait status of the root container when it has ended.
 func (s *Server) Done() <-chan WaitStatus { return s.done }
 
-// Flush waits until those who wait for the root container have been told, but no longer than timeout.
+// Flush waits until those who wait for containers have been told, but no longer than timeout.
 func (s *Server) Flush(timeout time.Duration) {
 	all := make(chan struct{})
 	go func() { s.replies.Wait(); close(all) }()
@@ -99,14 +101,20 @@ func (s *Server) serve(c *conn, idle time.Duration) (kept bool) {
 
 // hangup remembers what dies with a connection.
 type hangup struct {
-	id   string
-	pid  int32
-	keep bool // the first connection only: the sandbox does not end with it
+	kill    bool // the process pid, 0 for the init, of container id
+	id      string
+	pid     int32
+	created string // a container that was made over this connection
+	keep    bool   // what was made over this connection does not end with it
 }
 
 func (h *hangup) fire(s *Server) {
-	if h.pid != 0 {
-		s.sandbox.Signal(h.id, h.pid, int32(unix.SIGKILL), SignalProcess) // already gone: nothing to do
+	if h.kill {
+		// Already gone: nothing to do.
+		s.signal(&target{ID: h.id, PID: h.pid, Signal: int32(unix.SIGKILL), Mode: SignalProcess})
+	}
+	if h.created != "" && !h.keep {
+		s.destroy(h.created, new(bool))
 	}
 }
 
@@ -142,7 +150,11 @@ func (s *Server) dispatch(c *conn, h *hangup, req *request, files []*os.File, du
 		if err := decode(req, &w, files, w.take); err != nil {
 			return nil, err
 		}
-		return nil, s.create(w.CreateArgs)
+		err := s.create(w.CreateArgs)
+		if err == nil && w.ID != s.root {
+			h.created, h.keep = w.ID, false
+		}
+		return nil, err
 	case "exec":
 		w := execWire{ExecArgs: &ExecArgs{}}
 		if err := decode(req, &w, files, w.take); err != nil {
@@ -233,23 +245,62 @@ func (s *Server) container(id string) (*containerState, error) {
 }
 
 func (s *Server) create(a *CreateArgs) error {
-	cs := &containerState{status: Creating, stopped: make(chan struct{})}
+	cs := &containerState{status: Creating, stopped: make(chan struct{}), exit: a.Exit}
 	s.mu.Lock()
-	if s.ended || s.containers[a.ID] != nil {
-		s.mu.Unlock()
-		return fmt.Errorf("container %s already exists in this sandbox", a.ID)
+	var err error
+	switch {
+	case s.ended:
+		err = &Error{Text: "the sandbox is ending", Kind: KindNotRunning}
+	case s.containers[a.ID] != nil:
+		err = fmt.Errorf("container %s already exists in this sandbox", a.ID)
+	default:
+		s.containers[a.ID] = cs
 	}
-	s.containers[a.ID] = cs
 	s.mu.Unlock()
-	err := s.sandbox.Create(a)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err != nil {
-		delete(s.containers, a.ID)
+		a.closeFiles()
 		return err
 	}
-	cs.status = Created
-	return nil
+	err = s.sandbox.Create(a)
+	s.mu.Lock()
+	ended := s.ended
+	switch {
+	case err != nil:
+		delete(s.containers, a.ID)
+		closeAll([]*os.File{a.Exit})
+	default:
+		cs.status = Created
+	}
+	s.mu.Unlock()
+	if err == nil && ended { // EndAll has not seen it
+		s.destroy(a.ID, new(bool))
+		err = &Error{Text: "the sandbox has ended", Kind: KindNotRunning}
+	}
+	return err
+}
+
+// closeFiles closes every file that came with a.
+func (a *CreateArgs) closeFiles() {
+	_, files := a.wire()
+	closeAll(files)
+}
+
+// EndAll ends every container but the root one, whose end has come, so that those who wait for them are told.
+func (s *Server) EndAll() {
+	s.mu.Lock()
+	var rest []string
+	for id, cs := range s.containers {
+		if id != s.root && cs.status != Creating {
+			rest = append(rest, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, id := range rest {
+		if cs, err := s.container(id); err == nil {
+			s.sandbox.Destroy(id)
+			s.finish(id, cs, WaitStatus(unix.SIGKILL))
+		}
+	}
 }
 
 func (s *Server) setNetwork(w *networkWire, files []*os.File) error {
@@ -303,6 +354,10 @@ func (s *Server) finish(id string, cs *containerState, ws WaitStatus) {
 	}
 	s.mu.Unlock()
 	if first {
+		if cs.exit != nil {
+			RecordExit(cs.exit, ws)
+			cs.exit.Close()
+		}
 		close(cs.stopped)
 	}
 	if last {
@@ -369,7 +424,7 @@ func (s *Server) exec(w *execWire, h *hangup) (any, error) {
 		return nil, err
 	}
 	if w.KillOnHangup {
-		h.id, h.pid = w.ID, pid
+		h.kill, h.id, h.pid = true, w.ID, pid
 	}
 	return pid, nil
 }
@@ -382,15 +437,17 @@ func (s *Server) wait(c *conn, h *hangup, t *target, due *bool) (any, error) {
 		err error
 	}
 	ended := make(chan outcome, 1)
+	if t.Kill {
+		h.kill, h.id, h.pid = true, t.ID, t.PID
+	}
 	if t.PID == 0 {
 		cs, err := s.container(t.ID)
 		if err != nil {
+			h.kill = false
 			return nil, err
 		}
-		if t.ID == s.root {
-			s.replies.Add(1)
-			*due = true
-		}
+		s.replies.Add(1)
+		*due = true
 		go func() { <-cs.stopped; ended <- outcome{cs.wait, nil} }()
 	} else {
 		go func() {
@@ -409,7 +466,7 @@ func (s *Server) wait(c *conn, h *hangup, t *target, due *bool) (any, error) {
 	select {
 	case o = <-ended:
 		if h.pid == t.PID {
-			h.pid = 0
+			h.kill = false
 		}
 		c.u.SetReadDeadline(time.Unix(1, 0)) // wakes the watcher
 		<-watch
@@ -467,4 +524,11 @@ func (s *Server) destroy(id string, due *bool) error {
 	defer s.mu.Unlock()
 	delete(s.containers, id)
 	return err
+}
+
+// RecordExit writes the wait status of a container to the file that outlives the Sentry.
+func RecordExit(f *os.File, ws WaitStatus) {
+	if _, err := f.WriteAt(fmt.Appendf(nil, "%d\n", uint32(ws)), 0); err != nil {
+		slog.Warn("exit status could not be recorded", "error", err)
+	}
 }

@@ -82,6 +82,9 @@ type MountConn struct {
 	Source string `json:"source"`
 	// ReadOnly is enforced by the gofer too.
 	ReadOnly bool `json:"readOnly"`
+	// Key names the file or directory of the host. Containers of a sandbox that mount the same one share one file
+	// system; "": never.
+	Key string `json:"key,omitempty"`
 	// IsFile says that the export is one file and no directory.
 	IsFile bool `json:"isFile"`
 	// Exclusive says that nobody but the container changes the files, so that names and attributes can be cached.
@@ -92,6 +95,15 @@ type MountConn struct {
 	FDs *os.File `json:"-"`
 }
 
+// Namespaces says whose namespaces a container shares: of each kind the ID of another container of the sandbox, "" for
+// a new one. The sandbox's first container has those that the kernel starts with.
+type Namespaces struct {
+	PID string `json:"pid,omitempty"`
+	IPC string `json:"ipc,omitempty"`
+	UTS string `json:"uts,omitempty"`
+	Net string `json:"net,omitempty"`
+}
+
 // CreateArgs are the arguments of Sandbox.Create.
 type CreateArgs struct {
 	ID string `json:"id"`
@@ -99,6 +111,8 @@ type CreateArgs struct {
 	Spec *specs.Spec `json:"spec"`
 	// Mounts has the root file system first, then one entry for each bind mount in the order of Spec.Mounts.
 	Mounts []MountConn `json:"mounts"`
+	// Join is for a container that is not the sandbox's first.
+	Join Namespaces `json:"join"`
 	// Net is the JSON form of netstack.Config; empty: loopback only.
 	Net json.RawMessage `json:"net,omitempty"`
 	// Overlay says where writes to the root file system go: "none" (to the host), "memory".
@@ -120,6 +134,11 @@ type CreateArgs struct {
 	Preserved []*os.File `json:"-"`
 	// NetFiles are the packet sockets that belong to Net.
 	NetFiles []*os.File `json:"-"`
+	// Cgroups are files that a process becomes a member of the container's cgroups by, when its number is written to
+	// them. The first container of a sandbox has none: the Sentry itself is in its cgroups.
+	Cgroups []*os.File `json:"-"`
+	// Exit takes the wait status of a container that is not the sandbox's first; the Server owns it.
+	Exit *os.File `json:"-"`
 }
 
 // ExecArgs are the arguments of Sandbox.Exec.

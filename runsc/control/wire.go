@@ -235,6 +235,8 @@ type createWire struct {
 	Terminal  bool `json:"terminal"`
 	Preserved int  `json:"preserved"`
 	NetFiles  int  `json:"netFiles"`
+	Cgroups   int  `json:"cgroups,omitempty"`
+	Exit      bool `json:"exit,omitempty"`
 }
 
 type execWire struct {
@@ -251,10 +253,17 @@ type networkWire struct {
 }
 
 func (a *CreateArgs) wire() (*createWire, []*os.File) {
-	w := &createWire{CreateArgs: a, Terminal: a.Console != nil, Preserved: len(a.Preserved), NetFiles: len(a.NetFiles)}
+	w := &createWire{
+		CreateArgs: a, Terminal: a.Console != nil, Preserved: len(a.Preserved), NetFiles: len(a.NetFiles),
+		Cgroups: len(a.Cgroups), Exit: a.Exit != nil,
+	}
 	files := append([]*os.File(nil), stdioFiles(a.Stdio, a.Console)...)
 	files = append(files, a.Preserved...)
 	files = append(files, a.NetFiles...)
+	files = append(files, a.Cgroups...)
+	if a.Exit != nil {
+		files = append(files, a.Exit)
+	}
 	for _, m := range a.Mounts {
 		files = append(files, m.Conn, m.FDs)
 	}
@@ -269,6 +278,10 @@ func (w *createWire) take(files []*os.File) error {
 	w.Stdio, w.Console = t.process(w.Terminal)
 	w.CreateArgs.Preserved = t.many(w.Preserved)
 	w.CreateArgs.NetFiles = t.many(w.NetFiles)
+	w.CreateArgs.Cgroups = t.many(w.Cgroups)
+	if w.Exit {
+		w.CreateArgs.Exit = t.one()
+	}
 	for i := range w.Mounts {
 		w.Mounts[i].Conn, w.Mounts[i].FDs = t.one(), t.one()
 	}

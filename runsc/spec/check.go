@@ -247,8 +247,9 @@ func (c *checker) namespaces(list []specs.LinuxNamespace) {
 			c.bad(field+".path", "%q is not an absolute path", ns.Path)
 		}
 		switch ns.Type {
-		case specs.NetworkNamespace:
-		case specs.PIDNamespace, specs.MountNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace:
+		case specs.NetworkNamespace, specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace:
+			// Whether there is one to join is seen when the container is created.
+		case specs.MountNamespace, specs.CgroupNamespace:
 			// These live in the Sentry: there is nothing of the host's to join.
 			c.refuse(ns.Path != "", field+".path of the "+string(ns.Type)+" namespace")
 		case specs.UserNamespace, specs.TimeNamespace:

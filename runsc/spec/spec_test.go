@@ -125,7 +125,7 @@ func TestBad(t *testing.T) {
 		{linux(`{"namespaces":[{"type":"pid"},{"type":"pid"}]}`), `linux.namespaces[1].type: "pid" is there twice`},
 		{linux(`{"namespaces":[{"type":"x"}]}`), `linux.namespaces[0].type: unknown namespace "x"`},
 		{linux(`{"namespaces":[{"type":"user"}]}`), `linux.namespaces[0]: the user namespace: not supported`},
-		{linux(`{"namespaces":[{"type":"pid","path":"/proc/1/ns/pid"}]}`), `linux.namespaces[0].path of the pid namespace: not supported`},
+		{linux(`{"namespaces":[{"type":"mount","path":"/proc/1/ns/mnt"}]}`), `linux.namespaces[0].path of the mount namespace: not supported`},
 		{linux(`{"sysctl":{"kernel.panic":"1"}}`), `linux.sysctl: "kernel.panic" is not in a separate kernel namespace`},
 		{linux(`{"devices":[{"path":"dev/x","type":"c"}]}`), `linux.devices[0].path: "dev/x" is not an absolute path`},
 		{linux(`{"devices":[{"path":"/dev/x","type":"y"}]}`), `linux.devices[0].type: "y"`},

@@ -23,6 +23,12 @@ type Caller struct {
 	limits *limits.Set
 	wake   chan struct{}
 	net    *netns.Namespace
+
+	// What the files of proc and the like are about; nil: the sandbox's.
+	container *Container
+	pids      *PIDNamespace
+	uts       *UTSNamespace
+	ipc       *IPCNamespace
 }
 
 // NewCaller returns a Caller with the given root and mount namespace, which may
@@ -36,6 +42,25 @@ func (c *Caller) InNetNS(n *netns.Namespace) *Caller {
 	c.net = n
 	return c
 }
+
+// InContainer makes c act in a container and its namespaces, and returns c.
+func (c *Caller) InContainer(con *Container, pids *PIDNamespace, uts *UTSNamespace, ipc *IPCNamespace) *Caller {
+	c.container, c.pids, c.uts, c.ipc = con, pids, uts, ipc
+	return c
+}
+
+// Container returns the container c acts in, nil if none was said; so do the
+// namespaces below.
+func (c *Caller) Container() *Container { return c.container }
+
+// PIDNS returns the PID namespace.
+func (c *Caller) PIDNS() *PIDNamespace { return c.pids }
+
+// UTSNS returns the UTS namespace.
+func (c *Caller) UTSNS() *UTSNamespace { return c.uts }
+
+// IPCNS returns the IPC namespace.
+func (c *Caller) IPCNS() *IPCNamespace { return c.ipc }
 
 // NetNS returns the network namespace c acts in, nil if none was said.
 func (c *Caller) NetNS() *netns.Namespace { return c.net }

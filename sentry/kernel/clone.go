@@ -112,7 +112,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	if err := t.checkProcessLimit(creds); err != nil {
 		return nil, err
 	}
-	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: k.platform.NewContext(), regs: t.regs, sched: t.childSched()}
+	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: t.Platform().NewContext(), regs: t.regs, sched: t.childSched()}
 	defer func() {
 		if err != nil {
 			n.discard()
@@ -146,7 +146,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 		m.IncUsers()
 		n.mmp.Store(m)
 	} else {
-		m, err := t.MM().Fork(k.platform, func() error { return t.MM().Flush(t.ctx) })
+		m, err := t.MM().Fork(t.Platform(), func() error { return t.MM().Flush(t.ctx) })
 		if err != nil {
 			return nil, unix.ENOMEM
 		}
@@ -330,11 +330,11 @@ func (t *Task) join(n *Task, a *CloneArgs) error {
 		// As Linux: a fork never misses a signal sent to the group before it.
 		return wait.ErrRestartNoIntr
 	}
-	if !t.tg.count.add(true) {
+	if !t.tg.container.count.add(true) {
 		return unix.EAGAIN
 	}
 	if err := n.takeIDs(n.childNS.Load(), a.SetTID); err != nil {
-		t.tg.count.remove()
+		t.tg.container.count.remove()
 		return err
 	}
 	n.mask = t.mask
@@ -358,7 +358,7 @@ func (t *Task) join(n *Task, a *CloneArgs) error {
 func (t *Task) newGroup(n *Task, a *CloneArgs) {
 	tg := &ThreadGroup{
 		k: t.k, limits: t.tg.limits.Copy(), tasks: []*Task{n}, exitSignal: a.ExitSignal,
-		startTime: n.started, container: t.tg.container, count: t.tg.count, done: make(chan struct{}),
+		startTime: n.started, container: t.tg.container, done: make(chan struct{}),
 	}
 	tg.leader.Store(n)
 	tg.oomScoreAdj.Store(t.tg.OOMScoreAdj())
@@ -460,8 +460,7 @@ func (t *Task) finishClone() {
 
 // InitArgs describe the first process of a container, or one that runsc exec adds.
 type InitArgs struct {
-	Container string
-	Count     *TaskCount // of the container's tasks; nil if nobody wants to know
+	Container *Container
 	Creds     *auth.Credentials
 	Limits    *limits.Set
 	FDs       *vfs.FDTable // reference taken over
@@ -478,7 +477,7 @@ type InitArgs struct {
 // CreateProcess makes a process without a parent, which runs what image says
 // once Start is called on it.
 func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) (*ThreadGroup, error) {
-	t := &Task{k: k, wake: make(chan struct{}, 1), ctx: k.platform.NewContext(), started: k.Monotonic()}
+	t := &Task{k: k, wake: make(chan struct{}, 1), ctx: a.Container.platform.NewContext(), started: k.Monotonic()}
 	t.state.Store(StateRunning)
 	t.creds.Store(a.Creds)
 	t.fds.Store(a.FDs)
@@ -496,10 +495,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	t.childNS.Store(a.PIDNS)
 	tg := &ThreadGroup{
 		k: k, limits: a.Limits, tasks: []*Task{t}, startTime: t.started, actions: newActions(),
-		container: a.Container, done: make(chan struct{}), exitSignal: int32(unix.SIGCHLD),
-	}
-	if tg.count = a.Count; tg.count == nil {
-		tg.count = NewTaskCount(0)
+		container: a.Container, awaited: true, done: make(chan struct{}), exitSignal: int32(unix.SIGCHLD),
 	}
 	tg.leader.Store(t)
 	t.tg = tg
@@ -522,7 +518,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	}
 	tg.pid = &PID{t.ids}
 	k.newSession(tg)
-	tg.count.add(false)
+	tg.container.count.add(false)
 	k.live.Add(1)
 	k.forks.Add(1)
 	k.tree.Unlock()
@@ -530,6 +526,9 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 		t.addSeccomp(&a.Seccomp[i])
 	}
 	t.install(im)
+	if im.File != nil {
+		im.File.DecRef(t)
+	}
 	return tg, nil
 }
 

@@ -130,7 +130,7 @@ func (t *Task) reapIDs() {
 		e.ns.free(e.id)
 	}
 	t.state.Store(StateDead)
-	t.tg.count.remove()
+	t.tg.container.count.remove()
 	t.k.live.Add(-1)
 }
 
@@ -158,7 +158,7 @@ func (k *Kernel) makeZombie(tg *ThreadGroup) {
 func (k *Kernel) tellOfExit(tg *ThreadGroup) {
 	p := tg.Parent()
 	if p == nil {
-		if tg.container == "" {
+		if !tg.awaited {
 			k.reap(tg)
 		}
 		return
@@ -318,21 +318,12 @@ func (k *Kernel) reap(tg *ThreadGroup) {
 	tg.Leader().reapIDs()
 }
 
-// Reap removes a container's first process once it has ended; others are
-// reaped by their parents.
+// Reap removes a process that CreateProcess has made once it has ended; others
+// are reaped by their parents.
 func (k *Kernel) Reap(tg *ThreadGroup) {
 	k.tree.Lock()
 	defer k.tree.Unlock()
 	if tg.zombie && tg.Parent() == nil && tg.group != nil {
 		k.reap(tg)
-	}
-}
-
-// KillAll kills every process (of one container, if named).
-func (k *Kernel) KillAll(container string, sig int32) {
-	for _, tg := range k.rootPIDNS.ThreadGroups() {
-		if container == "" || tg.container == container {
-			tg.SendSignal(&SignalInfo{Signo: sig, Code: SIUser})
-		}
 	}
 }

@@ -62,11 +62,9 @@ type Kernel struct {
 	// boot by the file system that implements it.
 	NewPIDFD func(t *Task, tg *ThreadGroup, flags uint32) (int32, error)
 
-	forks   atomic.Uint64
-	inodes  atomic.Uint64
-	pauseMu sync.Mutex
-	paused  atomic.Bool
-	resumed *sync.Cond
+	containers atomic.Int32 // not yet released
+	forks      atomic.Uint64
+	inodes     atomic.Uint64
 }
 
 // maxTasks bounds the tasks of a sandbox: each holds an OS thread of the Sentry,
@@ -164,7 +162,6 @@ func New(c Config) (*Kernel, error) {
 		}
 		k.syscalls[nr] = f
 	}
-	k.resumed = sync.NewCond(&k.pauseMu)
 	k.bootTime, k.startMono = k.realtime.Now(), k.monotonic.Now()
 	k.rootUserNS = auth.NewRootUserNS()
 	k.rootPIDNS = newPIDNamespace(nil, k.rootUserNS)
@@ -245,37 +242,6 @@ func (k *Kernel) NewTimer(fn func(expirations uint64)) *ktime.Timer { return kti
 
 // Wait returns when no task is left.
 func (k *Kernel) Wait() { k.tasks.Wait() }
-
-// Pause stops all tasks at their next entry into the kernel, or their next
-// return to user code, until Resume.
-func (k *Kernel) Pause() {
-	k.pauseMu.Lock()
-	k.paused.Store(true)
-	k.pauseMu.Unlock()
-	for _, t := range k.rootPIDNS.Tasks() {
-		t.poke(attnPause)
-	}
-}
-
-// Resume lets paused tasks go on.
-func (k *Kernel) Resume() {
-	k.pauseMu.Lock()
-	k.paused.Store(false)
-	k.resumed.Broadcast()
-	k.pauseMu.Unlock()
-}
-
-// Paused reports whether the sandbox is paused.
-func (k *Kernel) Paused() bool { return k.paused.Load() }
-
-// waitWhilePaused parks the calling task while the sandbox is paused.
-func (k *Kernel) waitWhilePaused() {
-	k.pauseMu.Lock()
-	for k.paused.Load() {
-		k.resumed.Wait()
-	}
-	k.pauseMu.Unlock()
-}
 
 // Load loads a program for CreateProcess.
 func (k *Kernel) Load(t *Task, args *LoadArgs) (*Image, error) { return k.loader.Load(t, args) }

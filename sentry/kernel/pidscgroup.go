@@ -46,4 +46,4 @@ func (c *TaskCount) add(clone bool) bool {
 func (c *TaskCount) remove() { c.current.Add(-1) }
 
 // TaskCount returns the count of tasks of the container tg belongs to.
-func (tg *ThreadGroup) TaskCount() *TaskCount { return tg.count }
+func (tg *ThreadGroup) TaskCount() *TaskCount { return tg.container.count }

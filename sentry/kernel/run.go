@@ -63,7 +63,7 @@ func (t *Task) prepareUser() bool {
 		case a&attnPause != 0:
 			t.attention.And(^uint32(attnPause))
 			t.stopCPU()
-			t.k.waitWhilePaused()
+			t.tg.container.waitWhilePaused()
 			t.startCPU()
 		case a&attnStop != 0:
 			t.attention.And(^uint32(attnStop))

@@ -250,6 +250,12 @@ func (t *Task) Usage() Rusage {
 // Kernel returns the kernel.
 func (t *Task) Kernel() *Kernel { return t.k }
 
+// Container returns the container t belongs to.
+func (t *Task) Container() *Container { return t.tg.container }
+
+// Platform returns what runs the application code of t.
+func (t *Task) Platform() platform.Platform { return t.tg.container.platform }
+
 // ThreadGroup returns the process of t.
 func (t *Task) ThreadGroup() *ThreadGroup { return t.tg }
 

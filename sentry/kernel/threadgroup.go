@@ -67,9 +67,8 @@ type ThreadGroup struct {
 	oomScoreAdj atomic.Int32
 	barriers    atomic.Bool // membarrier(2) is registered
 
-	// Container names the container the process belongs to, for runsc.
-	container string
-	count     *TaskCount // of the container
+	container *Container
+	awaited   bool // made by CreateProcess, whose caller calls Reap
 	doneOnce  sync.Once
 	done      chan struct{} // closed when the group is a zombie
 }
@@ -144,8 +143,8 @@ func (tg *ThreadGroup) Kernel() *Kernel { return tg.k }
 // Limits returns the resource limits.
 func (tg *ThreadGroup) Limits() *limits.Set { return tg.limits }
 
-// Container returns the ID of the container tg belongs to.
-func (tg *ThreadGroup) Container() string { return tg.container }
+// Container returns the container tg belongs to.
+func (tg *ThreadGroup) Container() *Container { return tg.container }
 
 // Leader returns the thread group leader, which may have exited already.
 func (tg *ThreadGroup) Leader() *Task { return tg.leader.Load() }

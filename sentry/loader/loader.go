@@ -80,9 +80,9 @@ func (l *Loader) loadELF(t *kernel.Task, d *vfs.Description, args *kernel.LoadAr
 		return nil, err
 	}
 	k := t.Kernel()
-	minAddr, maxAddr := k.Platform().UserAddresses()
+	minAddr, maxAddr := t.Platform().UserAddresses()
 	random := !t.NoRandomize()
-	m, err := mm.New(k.Platform(), k.MemoryFile(), mm.NewLayout(minAddr, maxAddr, t.Limits().Get(unix.RLIMIT_STACK).Cur, random))
+	m, err := mm.New(t.Platform(), k.MemoryFile(), mm.NewLayout(minAddr, maxAddr, t.Limits().Get(unix.RLIMIT_STACK).Cur, random))
 	if err != nil {
 		return nil, unix.ENOMEM
 	}

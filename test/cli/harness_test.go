@@ -56,7 +56,8 @@ const commandTimeout = 20 * time.Second
 // An env is a state directory with bundles beside it.
 type env struct {
 	*testing.T
-	root string
+	root    string
+	options []string // global ones, for every command
 }
 
 func newEnv(t *testing.T) *env { return &env{T: t, root: filepath.Join(t.TempDir(), "state")} }
@@ -69,7 +70,7 @@ type result struct {
 
 // command is a runsc with this state directory.
 func (e *env) command(args ...string) *exec.Cmd {
-	return exec.Command(binary, append([]string{"--root", e.root}, args...)...)
+	return exec.Command(binary, append(append([]string{"--root", e.root}, e.options...), args...)...)
 }
 
 // runsc runs to the end, with a time limit.

@@ -20,12 +20,6 @@ const (
 	magicV2 = 0x63677270
 )
 
-// Limits are the container's limits; 0 is none.
-type Limits struct {
-	Memory int64   // bytes
-	CPUs   float64 // processors' worth of time
-}
-
 // period is the CPU period shown, in microseconds.
 const period = 100000
 
@@ -34,7 +28,6 @@ type builder struct {
 	*fsutil.Tree
 	k *kernel.Kernel
 	c vfs.Caller
-	l Limits
 }
 
 func (b builder) dir() *fsutil.Dir { return b.NewDir(b.c, 0o755) }
@@ -46,21 +39,21 @@ func (b builder) file(gen func(c vfs.Caller) string) *fsutil.Text {
 func (b builder) text(s string) *fsutil.Text { return b.file(func(vfs.Caller) string { return s }) }
 
 // NewV2 returns a cgroup2 file system.
-func NewV2(k *kernel.Kernel, c vfs.Caller, l Limits) *vfs.Superblock {
-	b := builder{fsutil.NewTree("cgroup2", magicV2), k, c, l}
+func NewV2(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
+	b := builder{fsutil.NewTree("cgroup2", magicV2), k, c}
 	root := b.dir()
 	b.procs(root, "cgroup.procs")
 	root.Add("cgroup.controllers", b.text("cpu memory pids\n")).
 		Add("cgroup.subtree_control", b.text("")).
 		Add("cgroup.type", b.text("domain\n")).
 		Add("cgroup.events", b.text("populated 1\nfrozen 0\n")).
-		Add("cpu.max", b.text(b.cpuMax())).
+		Add("cpu.max", b.file(cpuMax)).
 		Add("cpu.weight", b.text("100\n")).
-		Add("cpu.stat", b.file(func(vfs.Caller) string {
-			user, sys := b.cpuTime()
+		Add("cpu.stat", b.file(func(c vfs.Caller) string {
+			user, sys := b.cpuTime(c)
 			return fmt.Sprintf("usage_usec %d\nuser_usec %d\nsystem_usec %d\n", user+sys, user, sys)
 		})).
-		Add("memory.max", b.text(orMax(l.Memory))).
+		Add("memory.max", b.file(func(c vfs.Caller) string { return orMax(memoryLimit(c)) })).
 		Add("memory.high", b.text("max\n")).
 		Add("memory.current", b.file(b.used)).
 		Add("memory.swap.max", b.text("0\n")).
@@ -78,37 +71,29 @@ func NewV2(k *kernel.Kernel, c vfs.Caller, l Limits) *vfs.Superblock {
 // pids is a file of the pids controller: about the container of who reads it.
 func (b builder) pids(show func(*kernel.TaskCount) string) *fsutil.Text {
 	return b.file(func(c vfs.Caller) string {
-		t, ok := c.(*kernel.Task)
-		if !ok {
+		con := kernel.ContainerOf(c)
+		if con == nil {
 			return "" // the kernel itself is in no container
 		}
-		return show(t.ThreadGroup().TaskCount())
+		return show(con.TaskCount())
 	})
 }
 
 // NewV1 returns the tmpfs-like tree of cgroup v1 controllers that a container
 // engine mounts at /sys/fs/cgroup.
-func NewV1(k *kernel.Kernel, c vfs.Caller, l Limits) *vfs.Superblock {
-	b := builder{fsutil.NewTree("cgroup", magicV1), k, c, l}
-	quota := "-1\n"
-	if l.CPUs > 0 {
-		quota = fmt.Sprintf("%d\n", int64(l.CPUs*period))
-	}
-	limit := int64(0x7ffffffffffff000) // what the kernel shows for no limit
-	if l.Memory > 0 {
-		limit = l.Memory
-	}
+func NewV1(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
+	b := builder{fsutil.NewTree("cgroup", magicV1), k, c}
 	memory := b.dir().
-		Add("memory.limit_in_bytes", b.text(fmt.Sprintf("%d\n", limit))).
+		Add("memory.limit_in_bytes", b.file(limitV1)).
 		Add("memory.usage_in_bytes", b.file(b.used)).
 		Add("memory.max_usage_in_bytes", b.file(b.used)).
 		Add("memory.stat", b.file(func(c vfs.Caller) string { return "cache 0\nrss " + b.used(c) }))
 	cpu := b.dir().
 		Add("cpu.cfs_period_us", b.text(fmt.Sprintf("%d\n", period))).
-		Add("cpu.cfs_quota_us", b.text(quota)).
+		Add("cpu.cfs_quota_us", b.file(quotaV1)).
 		Add("cpu.shares", b.text("1024\n"))
-	cpuacct := b.dir().Add("cpuacct.usage", b.file(func(vfs.Caller) string {
-		user, sys := b.cpuTime()
+	cpuacct := b.dir().Add("cpuacct.usage", b.file(func(c vfs.Caller) string {
+		user, sys := b.cpuTime(c)
 		return fmt.Sprintf("%d\n", (user+sys)*1000)
 	}))
 	pids := b.dir().
@@ -130,30 +115,80 @@ func NewV1(k *kernel.Kernel, c vfs.Caller, l Limits) *vfs.Superblock {
 // procs adds the list of processes.
 func (b builder) procs(d *fsutil.Dir, name string) {
 	d.Add(name, b.file(func(c vfs.Caller) string {
-		ns := b.k.RootPIDNS()
-		if t, ok := c.(*kernel.Task); ok {
-			ns = t.PIDNS()
+		ns := kernel.PIDNamespaceOf(c)
+		if ns == nil {
+			ns = b.k.RootPIDNS()
 		}
 		var s strings.Builder
-		for _, tg := range ns.ThreadGroups() {
-			fmt.Fprintln(&s, ns.IDOfThreadGroup(tg))
+		for _, tg := range b.groups(c) {
+			if id := ns.IDOfThreadGroup(tg); id != 0 {
+				fmt.Fprintln(&s, id)
+			}
 		}
 		return s.String()
 	}))
 }
 
-func (b builder) used(vfs.Caller) string { return fmt.Sprintf("%d\n", b.k.MemoryFile().Used()) }
-
-func (b builder) cpuMax() string {
-	if b.l.CPUs <= 0 {
-		return fmt.Sprintf("max %d\n", period)
+// groups returns the processes of the reader's container.
+func (b builder) groups(c vfs.Caller) []*kernel.ThreadGroup {
+	if con := kernel.ContainerOf(c); con != nil {
+		return con.ThreadGroups()
 	}
-	return fmt.Sprintf("%d %d\n", int64(b.l.CPUs*period), period)
+	return b.k.RootPIDNS().ThreadGroups()
 }
 
-// cpuTime returns what all processes have used, in microseconds.
-func (b builder) cpuTime() (user, sys int64) {
-	for _, tg := range b.k.RootPIDNS().ThreadGroups() {
+func (b builder) used(c vfs.Caller) string {
+	if con := kernel.ContainerOf(c); con != nil {
+		return fmt.Sprintf("%d\n", con.MemoryUsed())
+	}
+	return fmt.Sprintf("%d\n", b.k.MemoryFile().Used())
+}
+
+// memoryLimit is the limit of the reader's container in bytes, 0 for none.
+func memoryLimit(c vfs.Caller) int64 {
+	if con := kernel.ContainerOf(c); con != nil {
+		memory, _ := con.Limits()
+		return memory
+	}
+	return 0
+}
+
+func limitV1(c vfs.Caller) string {
+	limit := memoryLimit(c)
+	if limit <= 0 {
+		limit = 0x7ffffffffffff000 // what the kernel shows for no limit
+	}
+	return fmt.Sprintf("%d\n", limit)
+}
+
+// quota is the CPU quota of the reader's container, in microseconds each period, 0
+// for none.
+func quota(c vfs.Caller) int64 {
+	if con := kernel.ContainerOf(c); con != nil {
+		_, cpus := con.Limits()
+		return int64(cpus * period)
+	}
+	return 0
+}
+
+func quotaV1(c vfs.Caller) string {
+	if q := quota(c); q > 0 {
+		return fmt.Sprintf("%d\n", q)
+	}
+	return "-1\n"
+}
+
+func cpuMax(c vfs.Caller) string {
+	if q := quota(c); q > 0 {
+		return fmt.Sprintf("%d %d\n", q, period)
+	}
+	return fmt.Sprintf("max %d\n", period)
+}
+
+// cpuTime returns what the processes of the reader's container have used, in
+// microseconds.
+func (b builder) cpuTime(c vfs.Caller) (user, sys int64) {
+	for _, tg := range b.groups(c) {
 		u := tg.Usage()
 		user += u.User / 1000
 		sys += u.Sys / 1000

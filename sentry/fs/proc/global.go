@@ -30,7 +30,7 @@ func (p *procFS) addGlobal(root *fsutil.Dir) {
 	root.Add("kmsg", kmsg)
 	text("loadavg", p.loadavg)
 	fixed("locks", "")
-	text("meminfo", p.meminfo)
+	root.Add("meminfo", p.NewText(nil, 0444, func(c vfs.Caller) (string, error) { return p.meminfo(c), nil }))
 	fixed("misc", "")
 	fixed("modules", "")
 	fixed("partitions", "major minor  #blocks  name\n\n")
@@ -90,9 +90,12 @@ func (p *procFS) loadavg() string {
 	return fmt.Sprintf("%.2f %.2f %.2f %d/%d %d\n", load[0], load[1], load[2], running, total, p.ns.LastPID())
 }
 
-func (p *procFS) meminfo() string {
+func (p *procFS) meminfo(c vfs.Caller) string {
 	total := p.k.MemoryTotal()
 	used := uint64(max(0, p.k.MemoryFile().Used()))
+	if con := kernel.ContainerOf(c); con != nil {
+		total, used = con.MemoryTotal(), con.MemoryUsed()
+	}
 	free := total - min(total, used)
 	var b strings.Builder
 	for _, r := range [...]struct {

@@ -366,8 +366,8 @@ func (p *procFS) live() map[string]*fsutil.Text {
 // utsFile is the host or domain name of the reader's UTS namespace.
 func (p *procFS) utsFile(host bool) *fsutil.Text {
 	uts := func(c vfs.Caller) *kernel.UTSNamespace {
-		if t := taskOf(c); t != nil {
-			return t.UTSNS()
+		if n := kernel.UTSNamespaceOf(c); n != nil {
+			return n
 		}
 		return p.k.RootUTSNS()
 	}

@@ -17,10 +17,8 @@ import (
 
 // ipcOf is the IPC namespace of a reader.
 func (p *procFS) ipcOf(c vfs.Caller) *kernel.IPCNamespace {
-	if t := taskOf(c); t != nil {
-		if n := t.IPCNS(); n != nil {
-			return n
-		}
+	if n := kernel.IPCNamespaceOf(c); n != nil {
+		return n
 	}
 	return p.k.RootIPCNS()
 }

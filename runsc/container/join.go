@@ -1,0 +1,308 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"ringfort/runsc/control"
+	"ringfort/runsc/spec"
+)
+
+// A sandboxRef is the sandbox that a container joins.
+type sandboxRef struct {
+	root *Container // its first container, opened
+	join control.Namespaces
+}
+
+// findSandbox decides whether a container gets a sandbox of its own (nil) or joins one.
+func findSandbox(opts *Options, s *specs.Spec) (*sandboxRef, error) {
+	id := spec.SandboxID(s)
+	if id == "" {
+		return nil, checkOwnNamespaces(s)
+	}
+	root, err := Open(opts, id)
+	if err != nil {
+		return nil, fmt.Errorf("join sandbox %s: %w", id, err)
+	}
+	ref := &sandboxRef{root: root}
+	if err := ref.check(s); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("join sandbox %s: %w", id, err)
+	}
+	return ref, nil
+}
+
+// checkOwnNamespaces refuses paths of namespaces that live in a Sentry.
+func checkOwnNamespaces(s *specs.Spec) error {
+	for i, ns := range s.Linux.Namespaces {
+		switch ns.Type {
+		case specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace:
+			if ns.Path != "" {
+				return fmt.Errorf("linux.namespaces[%d].path of the %s namespace: only containers of one sandbox can share it", i, ns.Type)
+			}
+		}
+	}
+	return nil
+}
+
+// check makes sure that the sandbox lives, and finds out whose namespaces the container shares.
+func (r *sandboxRef) check(s *specs.Spec) error {
+	if r.root.Sandbox != "" {
+		return fmt.Errorf("container %s is itself one of sandbox %s", r.root.ID, r.root.Sandbox)
+	}
+	if st := r.root.Current(); st != control.Running && st != control.Created && st != control.Paused {
+		return &control.Error{Text: fmt.Sprintf("it is %s", st), Kind: control.KindNotRunning}
+	}
+	// What a configuration does not ask to be new is the host's for runc; here it is the sandbox's.
+	r.join = control.Namespaces{PID: r.root.ID, IPC: r.root.ID, UTS: r.root.ID, Net: r.root.ID}
+	fields := map[specs.LinuxNamespaceType]*string{
+		specs.PIDNamespace: &r.join.PID, specs.IPCNamespace: &r.join.IPC, specs.UTSNamespace: &r.join.UTS, specs.NetworkNamespace: &r.join.Net,
+	}
+	for i, ns := range s.Linux.Namespaces {
+		to := fields[ns.Type]
+		if to == nil {
+			continue
+		}
+		if ns.Path == "" {
+			*to = ""
+			continue
+		}
+		id, err := r.owner(ns)
+		if err != nil {
+			return fmt.Errorf("linux.namespaces[%d].path: %w", i, err)
+		}
+		*to = id
+	}
+	return nil
+}
+
+// owner finds the container of the sandbox whose namespace a path means. The processes of a container that the host
+// sees are the Sentry and stand-ins, so a path names a process rather than a namespace.
+func (r *sandboxRef) owner(ns specs.LinuxNamespace) (string, error) {
+	if ns.Type == specs.NetworkNamespace {
+		if inode, err := inodeOf(ns.Path); err == nil && (inode == r.root.NetInode || sameFile(ns.Path, fmt.Sprintf("/proc/%d/ns/net", r.root.Sentry.PID))) {
+			return r.root.ID, nil
+		}
+	}
+	pid := pidOfPath(ns.Path)
+	if pid == r.root.Sentry.PID {
+		return r.root.ID, nil
+	}
+	ids, err := List(r.root.opts)
+	if err != nil {
+		return "", err
+	}
+	for _, id := range ids {
+		c, err := Open(r.root.opts, id)
+		if err != nil {
+			continue
+		}
+		found := pid != 0 && c.Init.PID == pid && c.Sandbox == r.root.ID && c.Init.alive()
+		c.Close()
+		if found {
+			return id, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not the %s namespace of a container of this sandbox", ns.Path, ns.Type)
+}
+
+// pidOfPath reads the number out of /proc/PID/ns/KIND, 0 if the path is another one.
+func pidOfPath(path string) int {
+	rest, ok := strings.CutPrefix(filepath.Clean(path), "/proc/")
+	if !ok {
+		return 0
+	}
+	number, rest, _ := strings.Cut(rest, "/")
+	pid, err := strconv.Atoi(number)
+	if err != nil || !strings.HasPrefix(rest, "ns/") {
+		return 0
+	}
+	return pid
+}
+
+// joinSandbox is launchBoth for a container of a sandbox that runs: it has a gofer of its own and a keeper, which is its
+// process for the host.
+func (b *birth) joinSandbox() error {
+	root := b.sandbox.root
+	if err := b.openLog(); err != nil {
+		return err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	goferReady, err := b.launchGofer(null)
+	if err != nil {
+		return err
+	}
+	b.Gofer = b.gofer.id
+	if err := root.noteGofer(b.ID, b.gofer.id); err != nil {
+		return err
+	}
+	// The gofer serves volumes to other containers of the sandbox too, and may outlive this one.
+	if m, err := root.cgroupManager(); err == nil {
+		if err := addPids(m, []int{b.gofer.Pid}); err != nil {
+			b.opts.warn("cgroup of sandbox %s: %v", root.ID, err)
+		}
+	}
+	if err := b.launchKeeper(null); err != nil {
+		return err
+	}
+	b.entered = make(chan struct{})
+	b.cgroupErr = b.enterCgroup(func() {}, b.keeper.Pid)
+	close(b.entered)
+	if b.cgroupErr != nil {
+		return b.cgroupErr
+	}
+	if b.client, err = root.dial(); err != nil {
+		return err
+	}
+	if err := <-goferReady; err != nil {
+		return b.explain(err, b.gofer)
+	}
+	return b.save() // the keeper reads it
+}
+
+// launchKeeper starts the process that stands for the container: engines know the container by it, and it ends as the
+// container's init does.
+func (b *birth) launchKeeper(null *os.File) error {
+	ours, theirs, err := socketpair(unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	files := []*os.File{null, null, b.log, theirs}
+	attr := keeperAttr()
+	if b.Spec.Process.Terminal {
+		if b.master, b.args.Console, err = newConsole(b.Spec.Process.ConsoleSize); err != nil {
+			ours.Close()
+			theirs.Close()
+			return err
+		}
+		b.files = append(b.files, b.args.Console)
+		files = append(files, b.args.Console)
+		attr.Setctty, attr.Ctty = true, keeperFirstFD
+	}
+	b.keeper, err = launch(&launchSpec{args: []string{"runsc", "keep", b.ID}, files: files, attr: attr})
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+		return err
+	}
+	b.Init = b.keeper.id
+	b.keeperConn = ours
+	return nil
+}
+
+// handOver gives the container to the Sentry of its sandbox, and its end to the keeper.
+func (b *birth) handOver() error {
+	exit, err := os.OpenFile(filepath.Join(b.path, exitName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	b.files = append(b.files, exit)
+	b.args.Exit, b.args.Join = exit, b.sandbox.join
+	if b.args.Cgroups, err = b.cgroupFiles(); err != nil {
+		return err
+	}
+	b.files = append(b.files, b.args.Cgroups...)
+	if err := b.hand(); err != nil {
+		return err
+	}
+	b.spreadOOMScore()
+	conn := b.keeperConn
+	b.keeperConn = nil
+	err = configure(conn, &KeeperConfig{Root: b.opts.Root, ID: b.ID, Init: true, Terminal: b.Spec.Process.Terminal})
+	return b.explain(err, b.keeper)
+}
+
+// cgroupFiles opens what a process becomes a member of the container's cgroups by: cgroup.procs of each hierarchy. The
+// Sentry can move nothing but what is in its own PID namespace, for numbers mean something else outside of it.
+func (b *birth) cgroupFiles() (files []*os.File, err error) {
+	m, err := b.cgroupManager()
+	if err != nil {
+		return nil, nil // enterCgroup has warned
+	}
+	seen := map[string]bool{}
+	for _, dir := range m.GetPaths() {
+		if dir == "" || seen[dir] {
+			continue
+		}
+		seen[dir] = true
+		f, err := os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			continue // a controller that this machine lacks, about which there was a warning
+		}
+		if err != nil {
+			closeFiles(files)
+			return nil, fmt.Errorf("cgroup: %w", err)
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// spreadOOMScore gives the processes of the container's applications, of which new ones inherit it, the score that the
+// container wants.
+func (b *birth) spreadOOMScore() {
+	adj := b.Spec.Process.OOMScoreAdj
+	m, err := b.cgroupManager()
+	if adj == nil || err != nil {
+		return
+	}
+	pids, err := m.GetPids()
+	if err != nil {
+		return
+	}
+	for _, pid := range pids {
+		score := *adj
+		if pid == b.keeper.Pid {
+			score = max(score-keeperLead, -999)
+		}
+		if err := writeOOMScore(pid, score); err != nil && pid != b.keeper.Pid && !errors.Is(err, os.ErrNotExist) {
+			b.opts.warn("process.oomScoreAdj: %v", err)
+			return
+		}
+	}
+}
+
+// keeperLead is by how much a container's keeper is less likely to be killed for want of memory than its applications.
+const keeperLead = 500
+
+// goferFile is the name, in the directory of a sandbox, of what is known about a gofer of another container.
+func goferFile(id string) string { return "gofer." + id }
+
+// noteGofer records a gofer that may live as long as the sandbox.
+func (c *Container) noteGofer(id string, gofer procID) error {
+	return c.writeJSON(goferFile(id), gofer)
+}
+
+// endGofers ends the gofers of all containers of a sandbox whose Sentry has ended; they end by themselves, but for an
+// accident.
+func (c *Container) endGofers() error {
+	names, err := filepath.Glob(filepath.Join(globEscape(c.path), goferFile("*")))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		var id procID
+		if readState(name, &id) == nil {
+			errs = append(errs, id.end(2*time.Second))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// globEscape makes a path mean itself in a pattern.
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
