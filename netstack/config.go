@@ -22,6 +22,9 @@ type Config struct {
 	Links      []Link      `json:"links,omitempty"`
 	Routes     []Route     `json:"routes,omitempty"`
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
+	// Resolver is the loopback address of a name server on the host's side of the namespace; the last file is a socket
+	// connected to it. Invalid for none.
+	Resolver netip.Addr `json:"resolver,omitzero"`
 	// Takeover tells what was done to the host's links.
 	Takeover Takeover `json:"takeover,omitempty"`
 	// Notes are one-line remarks, for the log, on what was found in the

@@ -52,7 +52,7 @@ func inNamespace(nsPath string, fn func() error) error {
 // Scrape reads the network namespace at nsPath ("" for the caller's own),
 // opens a packet socket on each of its Ethernet links that are up, and takes
 // those links over from the host kernel. Files are in the order of the links
-// in the Config with HasFile set and belong to the caller. It needs
+// in the Config with HasFile set, the resolver's last, and belong to the caller. It needs
 // CAP_NET_ADMIN and CAP_NET_RAW in the namespace.
 func Scrape(nsPath string) (*Config, []*os.File, error) {
 	s := &scraper{cfg: &Config{}}
@@ -115,6 +115,11 @@ func (s *scraper) run() error {
 	}
 	if err := s.neighbours(); err != nil {
 		return fmt.Errorf("list neighbours: %w", err)
+	}
+	if len(taken) > 0 {
+		if err := s.resolver(); err != nil {
+			return err
+		}
 	}
 	return s.takeOver(taken)
 }

@@ -44,6 +44,8 @@ type Stack struct {
 	routes []Route
 	// files are the packet sockets, closed by Close.
 	files []*os.File
+	// resolver forwards queries to a name server of the host's side; nil for none. Fixed from New on.
+	resolver *resolver
 	// pingLow and pingHigh are the group ids that may open ping sockets
 	// (net.ipv4.ping_group_range).
 	pingLow, pingHigh uint32
@@ -99,6 +101,9 @@ func (s *Stack) Close() {
 	files := s.files
 	s.files = nil
 	s.mu.Unlock()
+	if s.resolver != nil {
+		s.resolver.close()
+	}
 	s.inner.Destroy()
 	for _, f := range files {
 		f.Close()
@@ -140,7 +145,15 @@ func (s *Stack) configure(cfg *Config) error {
 			return fmt.Errorf("neighbour %s: %w", n.Addr, err)
 		}
 	}
-	return nil
+	if !cfg.Resolver.IsValid() {
+		return nil
+	}
+	if next >= len(s.files) || !cfg.Resolver.Is4() || !cfg.Resolver.IsLoopback() {
+		return fmt.Errorf("resolver %s: no socket, or not an IPv4 loopback address", cfg.Resolver)
+	}
+	host := s.files[next]
+	s.files = s.files[:next]
+	return s.startResolver(cfg.Resolver, host)
 }
 
 func (s *Stack) addLoopback() error {

@@ -115,12 +115,14 @@ func hostFiles() []Rule {
 	}
 }
 
-// network is for the packet sockets that runsc opened. No socket can be made or bound.
+// network is for the sockets that runsc opened: packet sockets, and one connected to the name server that Docker has on
+// the loopback of the host's side of the namespace. That side is the container's own: whoever has the packet sockets can
+// send what he likes there, and nothing but that server listens. No socket can be made, bound or connected.
 func network() []Rule {
 	return []Rule{
 		allow(unix.SYS_RECVMMSG, "frames from a packet socket"),
 		allow(unix.SYS_SENDMMSG, "frames to a packet socket"),
-		allow(unix.SYS_RECVFROM, "frames; answers of the gofer"),
-		allowIf(unix.SYS_SENDTO, "frames on a bound socket, no address", eq(4, 0)),
+		allow(unix.SYS_RECVFROM, "frames; answers of the gofer and of the resolver"),
+		allowIf(unix.SYS_SENDTO, "frames on a bound socket, queries on one connected to the resolver: no address", eq(4, 0)),
 	}
 }

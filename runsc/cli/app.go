@@ -67,7 +67,8 @@ func commands() []*command {
 	return []*command{
 		createCommand(), startCommand(), runCommand(), stateCommand(), killCommand(), deleteCommand(), execCommand(),
 		psCommand(), listCommand(), pauseCommand(), resumeCommand(), updateCommand(), eventsCommand(), waitCommand(),
-		doCommand(), specCommand(), featuresCommand(), syscallsCommand(), debugCommand(), versionCommand(), helpCommand(),
+		doCommand(), specCommand(), installCommand(), uninstallCommand(), featuresCommand(), syscallsCommand(), debugCommand(),
+		versionCommand(), helpCommand(),
 	}
 }
 
@@ -226,6 +227,26 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
+}
+
+// parseGlobals tells what is wrong with global options.
+func parseGlobals(args []string) error {
+	fs := flag.NewFlagSet("runsc", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	new(app).globalFlags(fs)
+	return fs.Parse(args)
+}
+
+// isBoolFlag tells whether an argument is a global option that needs no value.
+func isBoolFlag(arg string) bool {
+	fs := flag.NewFlagSet("runsc", flag.ContinueOnError)
+	new(app).globalFlags(fs)
+	f := fs.Lookup(strings.TrimLeft(arg, "-"))
+	if f == nil {
+		return false
+	}
+	b, ok := f.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
 }
 
 // openLog makes logrus, which the cgroups library uses as well, write what engines read.

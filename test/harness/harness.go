@@ -57,6 +57,20 @@ func NeedDebian(t *testing.T) string {
 	return d
 }
 
+// NeedEngines returns the Debian root with servers that the tests of container engines run, and fails the test if it
+// is not there: it is made by `make deps-engines`.
+func NeedEngines(t *testing.T) string {
+	t.Helper()
+	d := "/var/cache/ringfort/engines12"
+	if r := os.Getenv("RINGFORT_ENGINES_ROOTFS"); r != "" {
+		d = r
+	}
+	if _, err := os.Stat(filepath.Join(d, ".complete")); err != nil {
+		t.Fatalf("no root with servers in %s: run `make deps-engines` (or test/install.sh engines) once", d)
+	}
+	return d
+}
+
 var build = sync.OnceValues(func() (string, error) {
 	if b := os.Getenv("RUNSC"); b != "" {
 		return b, nil

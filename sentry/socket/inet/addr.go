@@ -21,8 +21,19 @@ const (
 func family(addr []byte) int { return int(binary.NativeEndian.Uint16(addr)) }
 
 // parse reads a struct sockaddr_in or sockaddr_in6. The unspecified address
-// becomes tcpip's empty one.
+// becomes tcpip's empty one. A destination that is the namespace's resolver
+// becomes where the stack has it.
 func (s *Socket) parse(addr []byte, bind bool) (tcpip.FullAddress, error) {
+	a, err := s.parseAddr(addr, bind)
+	if err == nil && !bind && a.Port == 53 {
+		if port := s.ns.Stack.ResolverPort(s.stream(), a); port != 0 {
+			a.Port = port
+		}
+	}
+	return a, err
+}
+
+func (s *Socket) parseAddr(addr []byte, bind bool) (tcpip.FullAddress, error) {
 	if len(addr) < 2 {
 		return tcpip.FullAddress{}, unix.EINVAL
 	}
@@ -99,6 +110,9 @@ func (s *Socket) anyToLoopback(a tcpip.FullAddress) tcpip.FullAddress {
 // format writes an address of the socket's family. IPv4 addresses of an
 // AF_INET6 socket are mapped.
 func (s *Socket) format(a tcpip.FullAddress) []byte {
+	if s.ns.Stack.IsResolver(s.stream(), a) {
+		a.Port = 53
+	}
 	return formatAddr(s.Family(), a)
 }
 
