@@ -29,7 +29,8 @@ type container struct {
 	id    string
 	spec  *specs.Spec
 	ns    *vfs.MountNamespace
-	fs    *vfs.FSContext // root and working directory of the kernel's own walks
+	root  *vfs.Superblock // of the gofer's export, nil under an overlay
+	fs    *vfs.FSContext  // root and working directory of the kernel's own walks
 	kc    *kernel.Container
 	group platform.Group // of a container that is not the sandbox's first, else nil
 	pidns *kernel.PIDNamespace
@@ -123,6 +124,7 @@ func (c *container) start() error {
 
 // exec starts another process in the container.
 func (c *container) exec(a *control.ExecArgs) (int32, error) {
+	c.doubt()
 	tg, err := c.load(a.Process, a.Stdio, a.Console, a.Preserved)
 	if err != nil {
 		return 0, err
@@ -133,6 +135,14 @@ func (c *container) exec(a *control.ExecArgs) (int32, error) {
 	c.mu.Unlock()
 	tg.Start()
 	return pid, nil
+}
+
+// doubt has the root's files asked for again. Engines write into the root of a container that runs (docker cp), and do
+// not tell; who did so and now has the container do something wants it seen.
+func (c *container) doubt() {
+	if c.root != nil {
+		c.root.Doubt()
+	}
 }
 
 // release lets go of what the container has. Its processes have been killed; what they hold goes with them.
@@ -242,7 +252,7 @@ func (c *container) image(t *kernel.Task, p *specs.Process) (*kernel.Image, erro
 	for _, file := range candidates {
 		d, err := vfs.OpenExec(t, vfs.Path{}, file, 0)
 		if err == nil {
-			im, err := c.s.k.Load(t, &kernel.LoadArgs{Path: file, File: d, Argv: p.Args, Envv: p.Env})
+			im, err := c.s.k.Load(t, &kernel.LoadArgs{Path: file, File: d, Argv: p.Args, Envv: c.environ(p)})
 			d.DecRef(t)
 			if err != nil {
 				return nil, execError(name, err)

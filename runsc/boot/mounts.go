@@ -64,6 +64,8 @@ func (c *container) mountAll(a *control.CreateArgs) error {
 	}
 	if a.Overlay == "memory" {
 		sb = overlayMemory(c.s.k, sb)
+	} else {
+		c.root = sb
 	}
 	c.ns = vfs.NewMountNamespace(sb, 0, c.s.k.RootUserNS())
 	c.fs = vfs.NewFSContext(c.ns.Root(), c.ns.Root(), 0o022)

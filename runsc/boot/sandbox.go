@@ -223,6 +223,9 @@ func (s *sandbox) Signal(id string, pid, sig int32, mode control.SignalMode) err
 	if err != nil {
 		return err
 	}
+	if c, err := s.find(id); err == nil {
+		c.doubt()
+	}
 	// As Linux shows a signal from outside the PID namespace: from process 0.
 	info := &kernel.SignalInfo{Signo: sig, Code: kernel.SIUser}
 	switch mode {

@@ -19,6 +19,8 @@ type Dentry struct {
 	// gone: the name was removed (not merely evicted).
 	gone atomic.Bool
 	used atomic.Bool // since the clock's hand last came by
+	// epoch is that of the superblock in which a negative dentry was true.
+	epoch uint32
 	// mounts counts the mounts on this dentry, in all namespaces.
 	mounts atomic.Int32
 
@@ -197,6 +199,14 @@ func (d *Dentry) remove(child *Dentry) {
 // add makes a hashed dentry for name; it takes over the reference on inode (nil: negative). d.dirMu is held.
 func (d *Dentry) add(name string, inode Inode) *Dentry {
 	child := newDentry(d.sb, inode, d, name)
+	d.hash(child, name)
+	return child
+}
+
+// addNegative notes that name is not there, which was so in an epoch. d.dirMu is held.
+func (d *Dentry) addNegative(name string, epoch uint32) *Dentry {
+	child := newDentry(d.sb, nil, d, name)
+	child.epoch = epoch
 	d.hash(child, name)
 	return child
 }

@@ -357,6 +357,7 @@ type Superblock struct {
 	ReleaseFunc func()
 
 	root     *Dentry
+	epoch    atomic.Uint32
 	mounts   atomic.Int64
 	renameMu sync.Mutex
 
@@ -375,6 +376,13 @@ func NewDev() uint64 { return unix.Mkdev(0, uint32(nextDev.Add(1))) }
 
 // SetRoot makes root, whose reference it takes over, the root directory (or the single file) of sb.
 func (sb *Superblock) SetRoot(root Inode) { sb.root = newDentry(sb, root, nil, "/") }
+
+// Doubt has everything that is cached asked for again when it is next used: somebody may have changed the files behind
+// the file system's back. A Revalidator compares Epoch to the one in which it was last told.
+func (sb *Superblock) Doubt() { sb.epoch.Add(1) }
+
+// Epoch counts the calls of Doubt.
+func (sb *Superblock) Epoch() uint32 { return sb.epoch.Load() }
 
 // Root returns the root dentry.
 func (sb *Superblock) Root() *Dentry { return sb.root }

@@ -161,7 +161,7 @@ func Unlink(c Caller, at Path, name string, rmdir bool) error {
 	in.Base().IncRef()
 	d.remove(child)
 	if !d.sb.NoNegative {
-		d.add(last, nil)
+		d.addNegative(last, d.sb.Epoch())
 	}
 	d.dirMu.Unlock()
 	notifyGone(d, in, last)

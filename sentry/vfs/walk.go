@@ -286,10 +286,7 @@ func (w *walker) child(name, rest string) (*Dentry, error) {
 		if !ch.used.Load() {
 			ch.used.Store(true)
 		}
-		if ch.inode == nil {
-			return ch, nil
-		}
-		if r, ok := ch.inode.(Revalidator); !ok || ch.mounts.Load() > 0 || r.Valid(w.c, dir.inode, name) {
+		if w.valid(dir, ch, name) {
 			return ch, nil
 		}
 	}
@@ -309,24 +306,24 @@ func (w *walker) child(name, rest string) (*Dentry, error) {
 // the walk goes on with.
 func (w *walker) lookupLocked(dir *Dentry, name, rest string) (*Dentry, error) {
 	if ch := dir.cached(name); ch != nil {
-		r, ok := ch.inode.(Revalidator)
-		if ch.inode == nil || !ok || ch.mounts.Load() > 0 || r.Valid(w.c, dir.inode, name) {
+		if w.valid(dir, ch, name) {
 			return ch, nil
 		}
 		dir.remove(ch)
 	}
+	epoch := dir.sb.Epoch()
 	if dir.Deleted() {
 		return nil, unix.ENOENT
 	}
 	if pl, ok := dir.inode.(PathLooker); ok {
-		return w.lookupMany(dir, pl, name, rest)
+		return w.lookupMany(dir, pl, name, rest, epoch)
 	}
 	in, err := dir.inode.Lookup(w.c, name)
 	if err == unix.ENOENT {
 		if dir.sb.NoNegative {
 			return &Dentry{sb: dir.sb}, nil
 		}
-		return dir.add(name, nil), nil
+		return dir.addNegative(name, epoch), nil
 	}
 	if err != nil {
 		return nil, err
@@ -334,8 +331,17 @@ func (w *walker) lookupLocked(dir *Dentry, name, rest string) (*Dentry, error) {
 	return dir.add(name, in), nil
 }
 
-// lookupMany looks up name and as many of the names after it as are plain.
-func (w *walker) lookupMany(dir *Dentry, pl PathLooker, name, rest string) (*Dentry, error) {
+// valid reports whether ch, found in the cache under name, is still what dir has there.
+func (w *walker) valid(dir, ch *Dentry, name string) bool {
+	if ch.inode == nil {
+		return ch.epoch == dir.sb.Epoch()
+	}
+	r, ok := ch.inode.(Revalidator)
+	return !ok || ch.mounts.Load() > 0 || r.Valid(w.c, dir.inode, name)
+}
+
+// lookupMany looks up name and as many of the names after it as are plain, in an epoch of the superblock.
+func (w *walker) lookupMany(dir *Dentry, pl PathLooker, name, rest string, epoch uint32) (*Dentry, error) {
 	names := append(w.scratch[:0], name)
 	for rest != "" && len(names) < 32 {
 		comp, after, _ := strings.Cut(rest, "/")
@@ -357,7 +363,7 @@ func (w *walker) lookupMany(dir *Dentry, pl PathLooker, name, rest string) (*Den
 		if dir.sb.NoNegative {
 			return &Dentry{sb: dir.sb}, nil
 		}
-		return dir.add(name, nil), nil
+		return dir.addNegative(name, epoch), nil
 	}
 	if err != nil {
 		return nil, err

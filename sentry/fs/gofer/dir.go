@@ -71,6 +71,7 @@ func (in *inode) fromListing(names []string, intent uint32) *inode {
 		return nil
 	}
 	in.mu.Lock()
+	in.dropDoubtful()
 	i, ok := in.seen[names[0]]
 	if !ok {
 		in.mu.Unlock()
@@ -88,16 +89,25 @@ func (in *inode) fromListing(names []string, intent uint32) *inode {
 	return in.fs.inode(&Node{Attr: e.Attr, FID: NoFID, listed: int(i) + 1, sub: sub}, in, names[0])
 }
 
-// Valid reports whether the host still has this file under name. Without sharing it has.
+// dropDoubtful forgets what was listed before the last doubt. in.mu is held.
+func (in *inode) dropDoubtful() {
+	if e := in.fs.sb.Epoch(); in.listEpoch != e {
+		in.listing, in.seen, in.seenIn, in.cursor = nil, nil, nil, 0
+		in.listEpoch = e
+	}
+}
+
+// Valid reports whether the host still has this file under name. Without sharing it has, but after a doubt.
 func (in *inode) Valid(_ vfs.Caller, parent vfs.Inode, name string) bool {
-	if !in.fs.shared {
+	epoch := in.fs.sb.Epoch()
+	if !in.fs.shared && in.epoch.Load() == epoch {
 		return true
 	}
 	p, ok := parent.(*inode)
 	if !ok {
 		return true
 	}
-	if in.IsDir() && time.Since(start)-time.Duration(in.checked.Load()) < dirTrust {
+	if in.fs.shared && in.IsDir() && time.Since(start)-time.Duration(in.checked.Load()) < dirTrust {
 		return true
 	}
 	pfid, err := p.getFID()
@@ -109,6 +119,7 @@ func (in *inode) Valid(_ vfs.Caller, parent vfs.Inode, name string) bool {
 		return false
 	}
 	in.setAttr(&r.Nodes[0].Attr)
+	in.epoch.Store(epoch)
 	in.mu.Lock()
 	if r.Nodes[0].Target != "" {
 		in.target = r.Nodes[0].Target
@@ -288,6 +299,7 @@ func (in *inode) Rename(_ vfs.Caller, name string, child, newDir vfs.Inode, newN
 func (in *inode) list() ([]Entry, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.dropDoubtful()
 	if in.listing != nil {
 		return in.listing, nil
 	}

@@ -145,6 +145,8 @@ func (fs *fileSystem) inode(n *Node, parent *inode, name string) *inode {
 	if in == nil || in.Type() != n.Mode&unix.S_IFMT || !in.TryIncRef() {
 		// None, or one being destroyed, or the number was used again for another file.
 		in = &inode{fs: fs, key: key, fid: n.FID, target: n.Target, haveTarget: n.Target != ""}
+		in.epoch.Store(fs.sb.Epoch())
+		in.listEpoch = fs.sb.Epoch()
 		in.Init(&fs.sb, fs.ino(key), n.Mode, auth.KUID(n.UID), auth.KGID(n.GID))
 		if n.FID == NoFID {
 			parent.IncRef()

@@ -524,6 +524,62 @@ func TestSharedSeesHost(t *testing.T) {
 	}
 }
 
+// TestDoubt changes an exclusive export from outside: what was cached is true until Doubt, and then is not.
+func TestDoubt(t *testing.T) {
+	dir := t.TempDir()
+	sb := newFS(t, dir, Options{})
+	c := vfstest.New(sb)
+	file := func(name, text string, mode os.FileMode) {
+		t.Helper()
+		_ = os.Remove(filepath.Join(dir, name))
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = os.MkdirAll(filepath.Join(dir, "d/e"), 0755)
+	file("old", "one", 0644)
+	file("d/e/deep", "deep", 0644)
+	for _, name := range []string{"/new", "/d/new"} {
+		_, err := c.Read(name)
+		check(t, name, err, unix.ENOENT)
+	}
+	for _, name := range []string{"/old", "/d/e/deep"} {
+		if _, err := c.Read(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names, err := c.List("/"); len(names) != 2 || err != nil {
+		t.Fatal(names, err)
+	}
+	file("new", "two", 0644)
+	file("d/new", "three", 0644)
+	file("old", "longer", 0600)
+	_ = os.RemoveAll(filepath.Join(dir, "d/e"))
+	_, err := c.Read("/new")
+	check(t, "a name cached as missing", err, unix.ENOENT)
+	sb.Doubt()
+	for name, want := range map[string]string{"/new": "two", "/d/new": "three", "/old": "longer"} {
+		if s, err := c.Read(name); s != want || err != nil {
+			t.Errorf("%s: %q %v", name, s, err)
+		}
+	}
+	if st, err := statName(c, "/old"); st.Mode != unix.S_IFREG|0600 || st.Size != 6 || err != nil {
+		t.Errorf("%o %d %v", st.Mode, st.Size, err)
+	}
+	_, err = c.Read("/d/e/deep")
+	check(t, "removed", err, unix.ENOENT)
+	if names, err := c.List("/"); len(names) != 3 || err != nil {
+		t.Error(names, err)
+	}
+	f, _ := os.OpenFile(filepath.Join(dir, "new"), os.O_APPEND|os.O_WRONLY, 0)
+	_, _ = f.WriteString(" and more")
+	f.Close()
+	sb.Doubt()
+	if st, err := statName(c, "/new"); st.Size != 12 || err != nil {
+		t.Errorf("appended to: %d %v", st.Size, err)
+	}
+}
+
 func TestEviction(t *testing.T) {
 	dir := t.TempDir()
 	sb := newFS(t, dir, Options{})

@@ -28,6 +28,8 @@ type inode struct {
 	size  atomic.Int64 // of a regular file
 	// checked is when the host was last asked, since start.
 	checked atomic.Int64
+	// epoch is the superblock's in which name and attributes were last known to be true.
+	epoch atomic.Uint32
 
 	attrMu sync.Mutex
 	attr   wire.Attr
@@ -50,7 +52,9 @@ type inode struct {
 	seenIn []Entry
 	// listing is the directory's whole contents, nil if not known.
 	listing []Entry
-	cursor  int // where in listing a program opening one file after the other is; 0 at the start
+	// listEpoch is the superblock's in which listing and seen were true.
+	listEpoch uint32
+	cursor    int // where in listing a program opening one file after the other is; 0 at the start
 
 	// appendMu makes the end of an appending write known to its writer.
 	appendMu sync.Mutex
@@ -161,9 +165,11 @@ func (in *inode) Destroy() {
 
 // refresh brings the attributes up to date if they may not be.
 func (in *inode) refresh() error {
-	if !in.fs.shared && !in.stale.Load() {
+	epoch := in.fs.sb.Epoch()
+	if !in.fs.shared && !in.stale.Load() && in.epoch.Load() == epoch {
 		return nil
 	}
+	in.epoch.Store(epoch)
 	in.mu.Lock()
 	if in.data != nil {
 		defer in.mu.Unlock()
