@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 GO ?= go
 BIN := bin/runsc
 
-.PHONY: all run test unit e2e vet docs bench clean deps-run deps-test deps-bench
+.PHONY: all run test test-engines unit e2e vet docs bench clean deps-run deps-test deps-engines deps-bench
 
 all: $(BIN)
 
@@ -31,7 +31,11 @@ unit:
 	$(GO) test -timeout 10m $$($(GO) list ./... | grep -v '^ringfort/test/')
 
 e2e: $(BIN)
-	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count=1 -p 1 ./test/...
+	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count=1 -p 1 $$($(GO) list ./test/... | grep -v /test/engines/)
+
+# test-engines drives container engines, with daemons of its own, that run containers with the binary.
+test-engines: deps-engines $(BIN)
+	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 30m -count=1 -p 1 ./test/engines/...
 
 # bench measures the binary beside native Linux, and with BENCHFLAGS="--peer=PATH"
 # beside another OCI runtime; --write writes docs/performance.*.
@@ -47,6 +51,9 @@ deps-run:
 
 deps-test:
 	@test/install.sh test
+
+deps-engines:
+	@test/install.sh engines
 
 deps-bench:
 	@test/install.sh bench

@@ -1,7 +1,8 @@
 #!/bin/sh
-# install.sh run|test|bench: installs the Debian packages that the command needs
-# and are not there, for the tests makes the Debian root file system they run in,
-# and for the benchmark a copy of it with the servers that are measured.
+# install.sh run|test|engines|bench: installs the Debian packages that the command
+# needs and are not there, for the tests makes the Debian root file system they
+# run in, for the container engines one with servers to run in containers, and for
+# the benchmark a copy of the first with the servers that are measured.
 set -eu
 
 need() {
@@ -16,6 +17,7 @@ need() {
 }
 
 rootfs=${RINGFORT_ROOTFS:-/var/cache/ringfort/debian12}
+engines=${RINGFORT_ENGINES_ROOTFS:-/var/cache/ringfort/engines12}
 servers=${RINGFORT_BENCH_ROOTFS:-/var/cache/ringfort/bench12}
 
 # fill adds the servers to the copy, and a database to measure, in a mount
@@ -54,6 +56,26 @@ test)
 		touch "$rootfs/.complete"
 	fi
 	;;
+engines)
+	# A service that a package brings must not start here.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod 755 $policy
+		trap 'rm -f $policy' EXIT
+	fi
+	need busybox-static debootstrap iproute2 iptables docker.io docker-compose bsdutils util-linux podman
+	if [ ! -e "$engines/.complete" ]; then
+		echo "making the root with servers in $engines (once)"
+		rm -rf "$engines"
+		mkdir -p "$(dirname "$engines")"
+		debootstrap --variant=minbase \
+			--include=redis-server,postgresql-15,nginx-light,procps,iproute2,python3-minimal,netcat-openbsd,iputils-ping \
+			bookworm "$engines" "${RINGFORT_MIRROR:-http://deb.debian.org/debian}" >"$engines.log" 2>&1 || { tail "$engines.log"; exit 1; }
+		rm -rf "$engines"/var/cache/apt/archives/*.deb "$engines"/usr/share/doc/* "$engines"/usr/share/man/* "$engines"/usr/share/locale/*
+		touch "$engines/.complete"
+	fi
+	;;
 bench)
 	"$0" test
 	if [ ! -e "$servers/.complete-bench" ]; then
@@ -65,7 +87,7 @@ bench)
 	fi
 	;;
 *)
-	echo "usage: $0 run|test|bench" >&2
+	echo "usage: $0 run|test|engines|bench" >&2
 	exit 2
 	;;
 esac
