@@ -28,6 +28,7 @@ var mountFlags = map[string]struct{ set, clear uint64 }{
 var propagations = map[string]uint64{
 	"private": unix.MS_PRIVATE, "rprivate": unix.MS_PRIVATE | unix.MS_REC, "slave": unix.MS_SLAVE, "rslave": unix.MS_SLAVE | unix.MS_REC,
 	"unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE | unix.MS_REC,
+	"shared": unix.MS_SHARED, "rshared": unix.MS_SHARED | unix.MS_REC,
 }
 
 // ignoredOptions are neither flags nor data: what they ask for is the case anyway.
@@ -86,14 +87,25 @@ func (c *container) mountAll(a *control.CreateArgs) error {
 	if err := c.maskPaths(); err != nil {
 		return err
 	}
+	p := c.fs.Root()
+	defer p.DecRef()
 	if a.Spec.Root != nil && a.Spec.Root.Readonly {
-		p := c.fs.Root()
-		defer p.DecRef()
 		if err := vfs.SetMountFlags(c.caller(), p, unix.MS_RDONLY, 0, false); err != nil {
 			return fmt.Errorf("make the root read-only: %w", err)
 		}
 	}
+	if a.Spec.Linux == nil || a.Spec.Linux.RootfsPropagation == "" {
+		return nil
+	}
+	if err := c.propagate(p, propagations[a.Spec.Linux.RootfsPropagation]); err != nil {
+		return fmt.Errorf("linux.rootfsPropagation: %w", err)
+	}
 	return nil
+}
+
+// propagate sets the propagation type of the mount at p, a set of MS_*.
+func (c *container) propagate(p vfs.Path, kind uint64) error {
+	return vfs.SetPropagation(c.caller(), p, kind&^unix.MS_REC, kind&unix.MS_REC != 0)
 }
 
 // mountOne performs one mount of the spec.
@@ -140,7 +152,7 @@ func (c *container) mountOne(m *specs.Mount, conn *control.MountConn) error {
 		return err
 	}
 	defer q.DecRef()
-	return vfs.SetPropagation(k, q, propagation&^unix.MS_REC, propagation&unix.MS_REC != 0)
+	return c.propagate(q, propagation)
 }
 
 // mountPoint makes the directory or file that is going to be mounted over, if it is not there.

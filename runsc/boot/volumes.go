@@ -28,7 +28,11 @@ type volume struct {
 // closed.
 func (v *volumes) get(m *control.MountConn) (*vfs.Superblock, string, error) {
 	open := func() (*vfs.Superblock, error) {
-		return goferfs.New(m.Conn, m.FDs, goferfs.Options{Shared: !m.Exclusive, Source: m.Source})
+		sb, err := goferfs.New(m.Conn, m.FDs, goferfs.Options{Shared: !m.Exclusive, Source: m.Source})
+		if err == nil {
+			sb.RootName = m.Source
+		}
+		return sb, err
 	}
 	if m.Key == "" || m.Exclusive {
 		sb, err := open()

@@ -89,6 +89,9 @@ func create(opts *Options, id string, co *CreateOptions) (_ *birth, err error) {
 	if !s.Process.Terminal && co.ConsoleSocket != "" {
 		return nil, errors.New("cannot use console socket if runsc will not detach or allocate tty")
 	}
+	if err := checkShared(s); err != nil {
+		return nil, err
+	}
 	c, err := claim(opts, id)
 	if err != nil {
 		return nil, err
@@ -420,7 +423,7 @@ func exportOf(m *specs.Mount) export.Export {
 			e.ReadOnly = false
 		case "rro":
 			e.ReadOnly, e.RecursiveReadOnly = true, true
-		case "slave", "rslave":
+		case "slave", "rslave", "shared", "rshared":
 			e.Slave = true
 		case "private", "rprivate":
 			e.Slave = false

@@ -191,9 +191,7 @@ func (c *checker) linux(s *specs.Spec) {
 	c.refuse(len(l.TimeOffsets) > 0, "linux.timeOffsets")
 	c.refuse(l.Personality != nil && (l.Personality.Domain != specs.PerLinux || len(l.Personality.Flags) > 0), "linux.personality")
 	switch l.RootfsPropagation {
-	case "", "private", "rprivate", "slave", "rslave", "unbindable", "runbindable":
-	case "shared", "rshared":
-		c.refuse(true, "linux.rootfsPropagation: "+l.RootfsPropagation)
+	case "", "private", "rprivate", "slave", "rslave", "unbindable", "runbindable", "shared", "rshared":
 	default:
 		c.bad("linux.rootfsPropagation", "unknown value %q", l.RootfsPropagation)
 	}

@@ -24,13 +24,14 @@ var MountOptions = map[string]bool{
 	"strictatime": true, "nostrictatime": true,
 	"bind": true, "rbind": true,
 	"private": true, "rprivate": true, "slave": true, "rslave": true, "unbindable": true, "runbindable": true,
+	"shared": true, "rshared": true, // but not with the host: package container looks at the source
 	"silent": true, "loud": true, "acl": true, "noacl": true, "nosymfollow": true, "symfollow": true,
 	"tmpcopyup": true, "copy-symlink": true,
 }
 
 // refusedOptions are the options that are known and cannot be honoured.
 var refusedOptions = map[string]bool{
-	"shared": true, "rshared": true, "idmap": true, "ridmap": true, "mand": true,
+	"idmap": true, "ridmap": true, "mand": true,
 	"rnosuid": true, "rsuid": true, "rnodev": true, "rdev": true, "rnoexec": true, "rexec": true, "rnoatime": true,
 	"ratime": true, "rnodiratime": true, "rdiratime": true, "rrelatime": true, "rnorelatime": true, "rstrictatime": true,
 	"rnostrictatime": true, "rnosymfollow": true, "rsymfollow": true,
@@ -67,6 +68,7 @@ func (c *checker) mount(field string, m *specs.Mount) {
 		at := fmt.Sprintf("%s.options[%d]", field, i)
 		switch {
 		case MountOptions[o], dataOptions[m.Type][name]:
+		case IsBind(m) && isData(name): // mount(2) takes no notice of the data of a bind mount
 		case refusedOptions[name]:
 			c.refuse(true, at+": "+o)
 		case name == "" || m.Type == "cgroup": // controllers by name, as cgroup v1 has them
@@ -74,4 +76,14 @@ func (c *checker) mount(field string, m *specs.Mount) {
 			c.bad(at, "%s: unknown option %q of a %s mount", m.Destination, o, m.Type)
 		}
 	}
+}
+
+// isData tells whether an option belongs to some file system.
+func isData(name string) bool {
+	for _, options := range dataOptions {
+		if options[name] {
+			return true
+		}
+	}
+	return false
 }

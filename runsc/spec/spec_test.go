@@ -130,13 +130,13 @@ func TestBad(t *testing.T) {
 		{linux(`{"devices":[{"path":"dev/x","type":"c"}]}`), `linux.devices[0].path: "dev/x" is not an absolute path`},
 		{linux(`{"devices":[{"path":"/dev/x","type":"y"}]}`), `linux.devices[0].type: "y"`},
 		{linux(`{"maskedPaths":["proc"]}`), `linux.maskedPaths[0]: "proc"`},
-		{linux(`{"rootfsPropagation":"rshared"}`), `linux.rootfsPropagation: rshared: not supported`},
+		{linux(`{"rootfsPropagation":"all"}`), `linux.rootfsPropagation: unknown value "all"`},
 		{linux(`{"seccomp":{"defaultAction":"SCMP_ACT_X"}}`), `linux.seccomp.defaultAction: unknown action "SCMP_ACT_X"`},
 		{linux(`{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]}}`), `SCMP_ACT_NOTIFY: not supported`},
 		{mount(`{"destination":"/x","type":"ext4"}`), `mounts[0].type: /x: no file system "ext4"`},
 		{mount(`{"destination":"/x","type":"bind"}`), `mounts[0].source: /x: missing`},
 		{mount(`{"destination":"/x","type":"tmpfs","options":["size=1m","frob"]}`), `mounts[0].options[1]: /x: unknown option "frob" of a tmpfs mount`},
-		{mount(`{"destination":"/x","type":"bind","source":"/","options":["rbind","rshared"]}`), `mounts[0].options[1]: rshared: not supported`},
+		{mount(`{"destination":"/x","type":"bind","source":"/","options":["rbind","idmap"]}`), `mounts[0].options[1]: idmap: not supported`},
 		{change(`"process"`, `"hooks":{"prestart":[{"path":"x"}]},"process"`), `hooks.prestart[0].path: "x" is not an absolute path`},
 	} {
 		dir := write(t, c.config)

@@ -54,7 +54,7 @@ var Fields = map[string]Support{
 	"linux.devices":           Honoured,
 	"linux.netDevices":        Refused,
 	"linux.seccomp":           Honoured,
-	"linux.rootfsPropagation": Honoured, // but for shared
+	"linux.rootfsPropagation": Honoured,
 	"linux.maskedPaths":       Honoured,
 	"linux.readonlyPaths":     Honoured,
 	"linux.mountLabel":        Refused,

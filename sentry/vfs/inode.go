@@ -341,8 +341,10 @@ func (*InodeBase) Destroy() {}
 type Superblock struct {
 	Type   string // as in /proc/mounts
 	Source string // the device field of /proc/mounts
-	Dev    uint64 // st_dev
-	Magic  int64  // f_type of statfs(2)
+	// RootName is the root's path within a larger file system of the host, as mountinfo shows it; "" for "/".
+	RootName string
+	Dev      uint64 // st_dev
+	Magic    int64  // f_type of statfs(2)
 	// Options are the file system's own mount options, as /proc/mounts shows them, without a leading comma.
 	Options string
 	// NoNegative says that names not found must be looked up anew each time.

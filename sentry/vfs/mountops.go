@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"golang.org/x/sys/unix"
+	"path"
 )
 
 // MayMount checks that c may change the mounts of its namespace (EPERM).
@@ -281,6 +282,9 @@ func (ns *MountNamespace) List(root Path) []MountInfo {
 		}
 		if m.root != m.sb.root {
 			in.Root, _ = Path{&Mount{root: m.sb.root}, m.root}.nameFrom(Path{})
+		}
+		if m.sb.RootName != "" {
+			in.Root = path.Join(m.sb.RootName, in.Root)
 		}
 		if m.peerGroup != nil {
 			in.Tags = append(in.Tags, tag("shared", m.peerGroup.id))
