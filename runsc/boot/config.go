@@ -1,6 +1,9 @@
 package boot
 
-import "ringfort/runsc/control"
+import (
+	"ringfort/runsc/control"
+	"ringfort/sentry/auth"
+)
 
 // Config is what a sandbox is built from; it is fixed for the sandbox's life.
 type Config struct {
@@ -29,6 +32,9 @@ type Config struct {
 	// HasTerminal says that the sandbox's console is the controlling terminal of this process, whose SIGWINCH is the
 	// container's.
 	HasTerminal bool `json:"hasTerminal"`
+	// UIDMap and GIDMap are those of the user namespace of the containers; none: there is only the root one.
+	UIDMap []auth.Extent `json:"uidMap,omitempty"`
+	GIDMap []auth.Extent `json:"gidMap,omitempty"`
 	// Options are further settings by name, for rooms that want one without a change here.
 	Options map[string]string `json:"options,omitempty"`
 }

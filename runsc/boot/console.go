@@ -9,7 +9,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"ringfort/runsc/control"
-	"ringfort/sentry/auth"
 	"ringfort/sentry/fs/devpts"
 	"ringfort/sentry/kernel"
 	"ringfort/sentry/vfs"
@@ -30,7 +29,8 @@ func (c *container) openConsole(k *kernel.Caller, host *os.File, p *specs.Proces
 		defer at.DecRef()
 	}
 	if err != nil || sb.Type != "devpts" {
-		sb = devpts.New(c.s.k, k, 0o620, auth.KGID(5), 0o666) // without a name inside
+		tty, _ := c.s.k.InitUserNS().KGID(5)
+		sb = devpts.New(c.s.k, k, 0o620, tty, 0o666) // without a name inside
 	}
 	con, d, err := devpts.NewConsole(k, sb, host)
 	if err != nil {
@@ -39,7 +39,8 @@ func (c *container) openConsole(k *kernel.Caller, host *os.File, p *specs.Proces
 	if p.ConsoleSize != nil {
 		con.Resize(uint16(p.ConsoleSize.Height), uint16(p.ConsoleSize.Width))
 	}
-	err = d.SetStat(k, &vfs.SetAttr{Mask: vfs.SetUID, UID: auth.KUID(p.User.UID)})
+	uid, _ := c.s.k.InitUserNS().KUID(p.User.UID) // credentials has looked at it
+	err = d.SetStat(k, &vfs.SetAttr{Mask: vfs.SetUID, UID: uid})
 	if err != nil {
 		d.DecRef(k)
 		return nil, nil, fmt.Errorf("owner of the console: %w", err)

@@ -372,13 +372,25 @@ func (c *container) processFS(p *specs.Process) (*vfs.FSContext, error) {
 
 // credentials returns the identity p asks for.
 func (c *container) credentials(p *specs.Process) (*auth.Credentials, error) {
-	uid, gid := auth.KUID(p.User.UID), auth.KGID(p.User.GID)
+	ns := c.s.k.InitUserNS()
+	uid, ok := ns.KUID(p.User.UID)
+	if !ok {
+		return nil, fmt.Errorf("process.user.uid: linux.uidMappings do not map %d", p.User.UID)
+	}
+	gid, ok := ns.KGID(p.User.GID)
+	if !ok {
+		return nil, fmt.Errorf("process.user.gid: linux.gidMappings do not map %d", p.User.GID)
+	}
 	cr := &auth.Credentials{
 		RUID: uid, EUID: uid, SUID: uid, FSUID: uid, RGID: gid, EGID: gid, SGID: gid, FSGID: gid,
-		NoNewPrivs: p.NoNewPrivileges, UserNS: c.s.k.RootUserNS(),
+		NoNewPrivs: p.NoNewPrivileges, UserNS: ns,
 	}
 	for _, g := range p.User.AdditionalGids {
-		cr.Groups = append(cr.Groups, auth.KGID(g))
+		k, ok := ns.KGID(g)
+		if !ok {
+			return nil, fmt.Errorf("process.user.additionalGids: linux.gidMappings do not map %d", g)
+		}
+		cr.Groups = append(cr.Groups, k)
 	}
 	if caps := p.Capabilities; caps != nil {
 		cr.Bounding, cr.Effective, cr.Permitted = capSet(caps.Bounding), capSet(caps.Effective), capSet(caps.Permitted)

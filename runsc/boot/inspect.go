@@ -34,7 +34,7 @@ func (s *sandbox) describe(ns *kernel.PIDNamespace, tg *kernel.ThreadGroup) cont
 	u := tg.Usage()
 	p := control.Process{
 		PID: ns.IDOfThreadGroup(tg), PPID: ns.IDOfThreadGroup(tg.Parent()), PGID: ns.IDOfProcessGroup(tg.ProcessGroup()),
-		SID: ns.IDOfSession(tg.Session()), UID: uint32(cr.EUID), GID: uint32(cr.EGID), Threads: len(tg.Tasks()), TTY: "?",
+		SID: ns.IDOfSession(tg.Session()), UID: s.k.InitUserNS().UID(cr.EUID), GID: s.k.InitUserNS().GID(cr.EGID), Threads: len(tg.Tasks()), TTY: "?",
 		State: string(rune(t.State())), CPUNanos: u.User + u.Sys, Comm: t.Name(),
 		StartUnix: (s.k.BootTime() + tg.StartTime() - (s.k.Monotonic() - s.k.Uptime())) / int64(time.Second),
 	}

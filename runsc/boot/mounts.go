@@ -68,7 +68,7 @@ func (c *container) mountAll(a *control.CreateArgs) error {
 	} else {
 		c.root = sb
 	}
-	c.ns = vfs.NewMountNamespace(sb, 0, c.s.k.RootUserNS())
+	c.ns = vfs.NewMountNamespace(sb, 0, c.s.k.InitUserNS())
 	c.fs = vfs.NewFSContext(c.ns.Root(), c.ns.Root(), 0o022)
 	byIndex := map[int]*control.MountConn{}
 	for i := range a.Mounts[1:] {
@@ -126,7 +126,7 @@ func (c *container) mountOne(m *specs.Mount, conn *control.MountConn) error {
 		if t == nil {
 			return fmt.Errorf("no file system %q", m.Type)
 		}
-		sb, err = t.New(c.caller(), vfs.MountSource{Source: m.Source, Data: data})
+		sb, err = t.New(c.caller().InInitUserNS(), vfs.MountSource{Source: m.Source, Data: data})
 	}
 	if err != nil {
 		return err
@@ -194,11 +194,12 @@ type device struct {
 	kind         uint32
 	major, minor uint32
 	mode         uint32
+	uid, gid     uint32 // of the container
 }
 
 var defaultDevices = []device{
-	{"/dev/null", unix.S_IFCHR, 1, 3, 0o666}, {"/dev/zero", unix.S_IFCHR, 1, 5, 0o666}, {"/dev/full", unix.S_IFCHR, 1, 7, 0o666},
-	{"/dev/random", unix.S_IFCHR, 1, 8, 0o666}, {"/dev/urandom", unix.S_IFCHR, 1, 9, 0o666}, {"/dev/tty", unix.S_IFCHR, 5, 0, 0o666},
+	{"/dev/null", unix.S_IFCHR, 1, 3, 0o666, 0, 0}, {"/dev/zero", unix.S_IFCHR, 1, 5, 0o666, 0, 0}, {"/dev/full", unix.S_IFCHR, 1, 7, 0o666, 0, 0},
+	{"/dev/random", unix.S_IFCHR, 1, 8, 0o666, 0, 0}, {"/dev/urandom", unix.S_IFCHR, 1, 9, 0o666, 0, 0}, {"/dev/tty", unix.S_IFCHR, 5, 0, 0o666, 0, 0},
 }
 
 var defaultLinks = [][2]string{
@@ -240,8 +241,8 @@ func (c *container) makeDevices() error {
 			return fmt.Errorf("make %s: %w", d.name, err)
 		}
 		// The umask of the kernel's own context must not narrow the mode.
-		if err := c.chmod(d.name, d.mode); err != nil {
-			return err
+		if err := c.chmod(d.name, &d); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
 		}
 	}
 	for _, l := range defaultLinks {
@@ -253,14 +254,25 @@ func (c *container) makeDevices() error {
 	return nil
 }
 
-func (c *container) chmod(name string, mode uint32) error {
-	k := c.caller()
+// chmod gives a node the mode and the owner of a device.
+func (c *container) chmod(name string, d *device) error {
+	k, ns := c.caller(), c.s.k.InitUserNS()
 	p, err := vfs.Walk(k, vfs.Path{}, name, 0)
 	if err != nil {
 		return err
 	}
 	defer p.DecRef()
-	return vfs.SetStat(k, p, &vfs.SetAttr{Mask: vfs.SetMode, Mode: mode})
+	attr := &vfs.SetAttr{Mask: vfs.SetMode, Mode: d.mode}
+	if d.uid|d.gid != 0 {
+		attr.Mask |= vfs.SetUID | vfs.SetGID
+		var uok, gok bool
+		attr.UID, uok = ns.KUID(d.uid)
+		attr.GID, gok = ns.KGID(d.gid)
+		if !uok || !gok {
+			return fmt.Errorf("linux.devices: the user namespace does not map %d:%d", d.uid, d.gid)
+		}
+	}
+	return vfs.SetStat(k, p, attr)
 }
 
 func specDevice(d *specs.LinuxDevice) (device, error) {
@@ -273,7 +285,14 @@ func specDevice(d *specs.LinuxDevice) (device, error) {
 	if d.FileMode != nil {
 		mode = uint32(*d.FileMode) & 0o7777
 	}
-	return device{d.Path, kind, uint32(d.Major), uint32(d.Minor), mode}, nil
+	dev := device{d.Path, kind, uint32(d.Major), uint32(d.Minor), mode, 0, 0}
+	if d.UID != nil {
+		dev.uid = *d.UID
+	}
+	if d.GID != nil {
+		dev.gid = *d.GID
+	}
+	return dev, nil
 }
 
 // maskPaths hides maskedPaths and makes readonlyPaths read-only.

@@ -14,7 +14,7 @@ func (c *container) namespaces(a *control.CreateArgs) error {
 	c.pidns, c.uts, c.ipc = k.RootPIDNS(), k.RootUTSNS(), k.RootIPCNS()
 	named := first
 	if !first {
-		users := k.RootUserNS()
+		users := k.InitUserNS()
 		if err := c.join(a.Join.PID, func(o *container) { c.pidns = o.pidns }, func() { c.pidns = k.NewPIDNS(users) }); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (c *container) joinNetwork(a *control.CreateArgs, first bool) error {
 		o.net.IncRef()
 		c.net = o.net
 	}
-	jerr := c.join(a.Join.Net, with, func() { c.net, err = netns.New(c.s.k.RootUserNS()) })
+	jerr := c.join(a.Join.Net, with, func() { c.net, err = netns.New(c.s.k.InitUserNS()) })
 	if jerr != nil {
 		return jerr
 	}

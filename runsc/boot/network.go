@@ -19,7 +19,7 @@ func (s *sandbox) network(a *control.CreateArgs) (*netns.Namespace, error) {
 		return s.net, nil
 	}
 	if len(a.Net) == 0 {
-		n, err := netns.New(s.k.RootUserNS())
+		n, err := netns.New(s.k.InitUserNS())
 		s.net = n
 		return n, err
 	}
@@ -27,7 +27,7 @@ func (s *sandbox) network(a *control.CreateArgs) (*netns.Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.net = netns.FromStack(stack, s.k.RootUserNS())
+	s.net = netns.FromStack(stack, s.k.InitUserNS())
 	return s.net, nil
 }
 

@@ -71,6 +71,7 @@ func NewSandbox(conf *Config) (control.Sandbox, error) {
 	k, err := kernel.New(kernel.Config{
 		Platform: p, Memory: memoryFile, Loader: newLoader(), Log: log, Syscalls: syscalls.Funcs(), Names: syscalls.Name,
 		Trace: trace, CPUs: ncpu, Hostname: "localhost", MemoryTotal: total, TSC: trustsTSC(conf),
+		UIDMap: conf.UIDMap, GIDMap: conf.GIDMap,
 	})
 	if err != nil {
 		return nil, err

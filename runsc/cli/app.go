@@ -194,7 +194,7 @@ func (a *app) complete() error {
 	o := &a.opts
 	if o.Root == "" {
 		o.Root = container.DefaultRoot
-		if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && os.Geteuid() != 0 {
+		if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && container.Rootless() {
 			o.Root = dir + "/ringfort"
 		}
 	}

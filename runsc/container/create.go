@@ -18,6 +18,7 @@ import (
 	"ringfort/runsc/control"
 	"ringfort/runsc/export"
 	"ringfort/runsc/spec"
+	"ringfort/sentry/auth"
 )
 
 // CreateOptions are those of `create` and `run`.
@@ -48,6 +49,10 @@ type birth struct {
 	entered    chan struct{} // closed when cgroupErr is known
 	cgroupErr  error
 	network    network
+	uidMap     []auth.Extent // of the container's user namespace
+	gidMap     []auth.Extent
+	rootUID    uint32 // of the container, as the gofer sees it
+	rootGID    uint32
 	args       control.CreateArgs // for the Sentry, gathered step by step
 }
 
@@ -108,10 +113,10 @@ func create(opts *Options, id string, co *CreateOptions) (_ *birth, err error) {
 	if b.sandbox, err = findSandbox(opts, s); err != nil {
 		return nil, err
 	}
-	steps := []func() error{b.record, b.decideNetwork, b.launchBoth, b.hooksBefore, b.hand}
+	steps := []func() error{b.identities, b.record, b.decideNetwork, b.launchBoth, b.hooksBefore, b.hand}
 	if b.sandbox != nil {
 		b.Sandbox, b.Sentry = b.sandbox.root.ID, b.sandbox.root.Sentry
-		steps = []func() error{b.record, b.joinSandbox, b.hooksBefore, b.handOver}
+		steps = []func() error{b.identities, b.record, b.joinSandbox, b.hooksBefore, b.handOver}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -225,16 +230,19 @@ func (b *birth) launchGofer(null *os.File) (<-chan error, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.gofer, err = launch(&launchSpec{
+	l := &launchSpec{
 		args: []string{"runsc", "gofer", b.ID}, files: append([]*os.File{null, null, b.log, goferTheirs}, theirs...), attr: goferAttr(),
-		bound: append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...),
-	})
+	}
+	if !ordinary() {
+		l.bound = append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...)
+	}
+	b.gofer, err = launch(l)
 	goferTheirs.Close()
 	if err != nil {
 		ours.Close()
 		return nil, err
 	}
-	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints()}
+	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints(), UID: b.rootUID, GID: b.rootGID}
 	ready := make(chan error, 1)
 	go func() { ready <- configure(ours, conf) }()
 	return ready, nil
@@ -355,7 +363,7 @@ func (b *birth) config() *boot.Config {
 		ID: b.ID, Platform: b.opts.Platform, Debug: b.opts.Debug, Strace: b.opts.Strace, LogFormat: b.opts.LogFormat,
 		Network: b.opts.Network, NumCPU: max(1, cpus.Count()), MemoryLimit: memory,
 		HostMemory: int64(info.Totalram) * int64(info.Unit), CPUInfo: string(cpuinfo), HasTerminal: b.Spec.Process.Terminal,
-		Clocksource: strings.TrimSpace(string(clocksource)),
+		Clocksource: strings.TrimSpace(string(clocksource)), UIDMap: b.uidMap, GIDMap: b.gidMap,
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	"ringfort/runsc/isolate"
 )
 
-// sentryUser is the user and group of the host as which a Sentry runs: nobody. Inside of its user namespace it is 0, a
-// name without power.
+// sentryUser is the user and group of the host as which a Sentry runs, unless an ordinary user starts it: nobody. Inside
+// of its user namespace it is 0, a name without power.
 const sentryUser = 65534
 
 // A child is a process of ours that is being set up.
@@ -129,10 +129,13 @@ func sentryAttr(newNet bool, console int) *syscall.SysProcAttr {
 	if newNet {
 		flags |= unix.CLONE_NEWNET
 	}
-	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: sentryUser, Size: 1}}
+	uid, gid := sentryIDs()
+	if ordinary() {
+		uid, gid = os.Geteuid(), os.Getegid()
+	}
 	attr := &syscall.SysProcAttr{
-		Cloneflags: flags, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
-		Credential: &syscall.Credential{}, Setsid: true,
+		Cloneflags: flags, UidMappings: ownMap(uid), GidMappings: ownMap(gid), GidMappingsEnableSetgroups: !ordinary(),
+		Credential: &syscall.Credential{NoSetGroups: ordinary()}, Setsid: true,
 	}
 	if console > 0 {
 		attr.Setctty, attr.Ctty = true, console
@@ -142,10 +145,16 @@ func sentryAttr(newNet bool, console int) *syscall.SysProcAttr {
 
 // goferAttr keeps the host's users, whose files are served, and nothing else.
 func goferAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{
+	attr := &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP,
 		Setsid:     true,
 	}
+	if ordinary() { // a namespace where it has the power to mount
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings, attr.GidMappings = ownMap(os.Geteuid()), ownMap(os.Getegid())
+		attr.Credential = &syscall.Credential{NoSetGroups: true}
+	}
+	return attr
 }
 
 // socketpair returns two connected unix sockets of the given type.

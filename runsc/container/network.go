@@ -14,8 +14,8 @@ import (
 // scrapeNetwork reads the namespace the Sentry is in, once the hooks have done what they want with it, and takes its
 // links over.
 func (b *birth) scrapeNetwork() error {
-	if b.opts.Network == "none" || b.opts.Scrape == nil {
-		return nil
+	if b.opts.Network == "none" || b.opts.Scrape == nil || ordinary() && b.network.fresh {
+		return nil // an ordinary user has no way into a namespace but by birth; there is nothing in a new one
 	}
 	if b.network.join != nil {
 		// Before the links are taken over, so that whatever happens they can be given back.

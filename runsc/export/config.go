@@ -9,6 +9,9 @@ type Config struct {
 	Exports []Export `json:"exports"`
 	// MountPoints are absolute paths inside of the first export that are created if they are not there.
 	MountPoints []MountPoint `json:"mountPoints,omitempty"`
+	// UID and GID own the mount points that are created.
+	UID uint32 `json:"uid,omitempty"`
+	GID uint32 `json:"gid,omitempty"`
 }
 
 // FirstConn is the descriptor number of the first export's 9P connection; that of its donation socket follows.

@@ -87,7 +87,7 @@ func prepare(conf *Config) (roots []*os.File, proc *os.File, err error) {
 	if len(trees) > 0 {
 		for _, m := range conf.MountPoints {
 			// A destination that cannot be made is the Sentry's to report, or to make up.
-			makeMountPoint(trees[0], m)
+			makeMountPoint(trees[0], m, conf.UID, conf.GID)
 		}
 	}
 	for i := range conf.Exports {

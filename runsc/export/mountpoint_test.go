@@ -40,7 +40,7 @@ func TestMountPoint(t *testing.T) {
 		{MountPoint{Path: "/etc/hosts/below"}, "", false},
 		{MountPoint{Path: "/"}, "", false},
 	} {
-		makeMountPoint(fd, c.point)
+		makeMountPoint(fd, c.point, 0, 0)
 		if c.made == "" {
 			continue
 		}

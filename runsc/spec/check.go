@@ -182,8 +182,7 @@ func (c *checker) hooks(h *specs.Hooks) {
 
 func (c *checker) linux(s *specs.Spec) {
 	l := s.Linux
-	c.refuse(len(l.UIDMappings) > 0, "linux.uidMappings")
-	c.refuse(len(l.GIDMappings) > 0, "linux.gidMappings")
+	c.userNamespace(s)
 	c.refuse(len(l.NetDevices) > 0, "linux.netDevices")
 	c.refuse(l.MountLabel != "", "linux.mountLabel")
 	c.refuse(l.IntelRdt != nil, "linux.intelRdt")
@@ -245,12 +244,12 @@ func (c *checker) namespaces(list []specs.LinuxNamespace) {
 			c.bad(field+".path", "%q is not an absolute path", ns.Path)
 		}
 		switch ns.Type {
-		case specs.NetworkNamespace, specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace:
+		case specs.NetworkNamespace, specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.UserNamespace:
 			// Whether there is one to join is seen when the container is created.
 		case specs.MountNamespace, specs.CgroupNamespace:
 			// These live in the Sentry: there is nothing of the host's to join.
 			c.refuse(ns.Path != "", field+".path of the "+string(ns.Type)+" namespace")
-		case specs.UserNamespace, specs.TimeNamespace:
+		case specs.TimeNamespace:
 			c.refuse(true, field+": the "+string(ns.Type)+" namespace")
 		default:
 			c.bad(field+".type", "unknown namespace %q", ns.Type)
@@ -349,9 +348,18 @@ func CheckID(id string) error {
 
 // NetworkNamespace finds the network namespace of a configuration.
 func NetworkNamespace(s *specs.Spec) (ns specs.LinuxNamespace, ok bool) {
+	return namespace(s, specs.NetworkNamespace)
+}
+
+// UserNamespace finds the user namespace of a configuration.
+func UserNamespace(s *specs.Spec) (ns specs.LinuxNamespace, ok bool) {
+	return namespace(s, specs.UserNamespace)
+}
+
+func namespace(s *specs.Spec, kind specs.LinuxNamespaceType) (ns specs.LinuxNamespace, ok bool) {
 	if s.Linux != nil {
 		for _, ns := range s.Linux.Namespaces {
-			if ns.Type == specs.NetworkNamespace {
+			if ns.Type == kind {
 				return ns, true
 			}
 		}

@@ -45,8 +45,8 @@ var Fields = map[string]Support{
 	"process.ioPriority":      Refused,
 	"process.execCPUAffinity": Refused,
 
-	"linux.uidMappings":       Refused, // user namespaces given by the configuration
-	"linux.gidMappings":       Refused,
+	"linux.uidMappings":       Honoured,
+	"linux.gidMappings":       Honoured,
 	"linux.sysctl":            Honoured,
 	"linux.resources":         Honoured,
 	"linux.cgroupsPath":       Honoured,

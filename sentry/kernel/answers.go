@@ -20,7 +20,8 @@ func (t *Task) publishAnswers() {
 		return
 	}
 	c := t.Creds()
-	if c.UserNS != t.k.RootUserNS() {
+	fixed := c.UserNS == t.k.rootUserNS || c.UserNS == t.k.initUserNS
+	if !fixed {
 		a.AnswerNothing() // IDs change with the maps of the namespace
 	}
 	a.Answer(unix.SYS_GETPID, uint64(t.TGID()))
@@ -30,7 +31,7 @@ func (t *Task) publishAnswers() {
 	t.k.tree.RLock()
 	t.answerParent()
 	t.k.tree.RUnlock()
-	if c.UserNS == t.k.RootUserNS() {
+	if fixed {
 		a.Answer(unix.SYS_GETUID, uint64(c.UserNS.UID(c.RUID)))
 		a.Answer(unix.SYS_GETEUID, uint64(c.UserNS.UID(c.EUID)))
 		a.Answer(unix.SYS_GETGID, uint64(c.UserNS.GID(c.RGID)))

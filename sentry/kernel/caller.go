@@ -32,9 +32,25 @@ type Caller struct {
 }
 
 // NewCaller returns a Caller with the given root and mount namespace, which may
-// be nil where no path is walked.
+// be nil where no path is walked. What it makes belongs to the containers' root.
 func (k *Kernel) NewCaller(fs *vfs.FSContext, mounts *vfs.MountNamespace) *Caller {
-	return &Caller{k: k, creds: auth.NewRoot(k.rootUserNS), fs: fs, mounts: mounts, limits: limits.New(), wake: make(chan struct{}, 1)}
+	creds := auth.NewRoot(k.rootUserNS)
+	if uid, ok := k.initUserNS.KUID(0); ok {
+		creds.RUID, creds.EUID, creds.SUID, creds.FSUID = uid, uid, uid, uid
+	}
+	if gid, ok := k.initUserNS.KGID(0); ok {
+		creds.RGID, creds.EGID, creds.SGID, creds.FSGID = gid, gid, gid, gid
+	}
+	return &Caller{k: k, creds: creds, fs: fs, mounts: mounts, limits: limits.New(), wake: make(chan struct{}, 1)}
+}
+
+// InInitUserNS makes IDs that c gives or is given mean those of the containers' user namespace, where alone c has its
+// powers then, and returns c.
+func (c *Caller) InInitUserNS() *Caller {
+	creds := c.creds.Copy()
+	creds.UserNS = c.k.initUserNS
+	c.creds = creds
+	return c
 }
 
 // InNetNS makes c act in a network namespace, and returns c.

@@ -35,6 +35,7 @@ type Kernel struct {
 	missing  [maxSyscall]atomic.Bool // logged already
 
 	rootUserNS *auth.UserNamespace
+	initUserNS *auth.UserNamespace // of containers; its maps never change
 	rootPIDNS  *PIDNamespace
 	rootUTSNS  *UTSNamespace
 	rootIPCNS  *IPCNamespace
@@ -131,6 +132,9 @@ type Config struct {
 	MemoryTotal uint64
 	Hostname    string
 	Domain      string
+	// UIDMap and GIDMap are those of the user namespace that containers live in;
+	// without them it is the root one.
+	UIDMap, GIDMap []auth.Extent
 	// MaxTasks bounds the number of tasks (kernel.threads-max); 0, or more than
 	// the Sentry can hold, is the most it can.
 	MaxTasks int32
@@ -164,14 +168,20 @@ func New(c Config) (*Kernel, error) {
 	}
 	k.bootTime, k.startMono = k.realtime.Now(), k.monotonic.Now()
 	k.rootUserNS = auth.NewRootUserNS()
-	k.rootPIDNS = newPIDNamespace(nil, k.rootUserNS)
-	k.rootUTSNS = &UTSNamespace{userNS: k.rootUserNS, host: c.Hostname, domain: c.Domain, inode: k.nsInode()}
+	k.initUserNS = k.rootUserNS
+	if c.UIDMap != nil || c.GIDMap != nil {
+		k.initUserNS, _ = k.rootUserNS.NewChild(0, 0)
+		k.initUserNS.SetUIDMap(c.UIDMap)
+		k.initUserNS.SetGIDMap(c.GIDMap)
+	}
+	k.rootPIDNS = newPIDNamespace(nil, k.initUserNS)
+	k.rootUTSNS = &UTSNamespace{userNS: k.initUserNS, host: c.Hostname, domain: c.Domain, inode: k.nsInode()}
 	if c.Domain == "" {
 		k.rootUTSNS.domain = "(none)"
 	}
 	k.ipcBudget, k.mqAccounts = ipc.NewBudget(ipcBudget), mqueue.NewAccounts()
-	k.rootIPCNS = newIPCNamespace(k, k.rootUserNS)
-	k.rootCgroup = &CgroupNamespace{userNS: k.rootUserNS, inode: rootCgroupNSInode}
+	k.rootIPCNS = newIPCNamespace(k, k.initUserNS)
+	k.rootCgroup = &CgroupNamespace{userNS: k.initUserNS, inode: rootCgroupNSInode}
 	k.futexes.init()
 	return k, nil
 }
@@ -207,8 +217,11 @@ func (k *Kernel) LiveTasks() int { return int(k.live.Load()) }
 // Forks returns how many tasks were ever made (/proc/stat).
 func (k *Kernel) Forks() uint64 { return k.forks.Load() }
 
-// RootUserNS returns the root user namespace.
+// RootUserNS returns the root user namespace, whose IDs are those of files.
 func (k *Kernel) RootUserNS() *auth.UserNamespace { return k.rootUserNS }
+
+// InitUserNS returns the user namespace that containers live in.
+func (k *Kernel) InitUserNS() *auth.UserNamespace { return k.initUserNS }
 
 // RootPIDNS returns the root PID namespace.
 func (k *Kernel) RootPIDNS() *PIDNamespace { return k.rootPIDNS }

@@ -73,6 +73,11 @@ func New(k *kernel.Kernel, c vfs.Caller, mode uint32, gid auth.KGID, ptmxMode ui
 	ptmx := &node{inst: i}
 	i.tree.InitNode(&ptmx.Node, c, unix.S_IFCHR|ptmxMode)
 	ptmx.Rdev = unix.Mkdev(ttyMajor, ptmxMinor)
+	ns := c.Creds().UserNS
+	if uid, ok := ns.KUID(0); ok {
+		gid, _ := ns.KGID(0)
+		ptmx.SetOwner(uid, gid)
+	}
 	i.root.Add("ptmx", ptmx)
 	i.root.Find = i.find
 	i.root.List = i.list

@@ -93,8 +93,8 @@ func (o *Options) String() string {
 
 // ParseOptions reads the data argument of mount(2) as c gives it: IDs are those of its user namespace.
 func ParseOptions(c vfs.Caller, data string) (Options, error) {
-	var o Options
 	ns := c.Creds().UserNS
+	o := Options{UID: c.Creds().FSUID, GID: c.Creds().FSGID} // the root belongs to who mounts
 	for _, kv := range strings.Split(data, ",") {
 		k, v, _ := strings.Cut(kv, "=")
 		var err error
