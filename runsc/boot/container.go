@@ -97,6 +97,7 @@ func (c *container) place(a *control.CreateArgs) error {
 	}
 	c.kc = c.s.k.NewContainer(a.ID, kernel.NewTaskCount(pidsLimit(a.Spec)), p)
 	c.kc.SetLimits(a.MemoryLimit, a.CPUQuota)
+	c.kc.SetCPUs(cpusOf(a.Spec))
 	return nil
 }
 

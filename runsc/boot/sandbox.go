@@ -61,7 +61,7 @@ func NewSandbox(conf *Config) (control.Sandbox, error) {
 		trace = newStrace(log)
 	}
 	total := uint64(conf.HostMemory)
-	if conf.MemoryLimit > 0 && (total == 0 || uint64(conf.MemoryLimit) < total) {
+	if total == 0 && conf.MemoryLimit > 0 { // each container's own limit is the container's
 		total = uint64(conf.MemoryLimit)
 	}
 	ncpu := conf.NumCPU

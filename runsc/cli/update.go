@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"errors"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"ringfort/runsc/spec"
@@ -25,6 +23,7 @@ func updateCommand() *command {
 	c.flags.Uint64Var(&shares, "cpu-share", 0, "relative `weight`")
 	c.flags.StringVar(&cpus, "cpuset-cpus", "", "`list` of CPUs")
 	c.flags.StringVar(&mems, "cpuset-mems", "", "`list` of memory nodes")
+	pids := c.flags.Int64("pids-limit", 0, "most `processes`, -1 for any number")
 	c.run = func(a *app, args []string) error {
 		r := &specs.LinuxResources{}
 		if file != "" {
@@ -34,14 +33,14 @@ func updateCommand() *command {
 			}
 		} else {
 			r.Memory = &specs.LinuxMemory{Limit: given(memory), Swap: given(swap), Reservation: given(reservation)}
+			if *pids != 0 {
+				r.Pids = &specs.LinuxPids{Limit: pids}
+			}
 			r.CPU = &specs.LinuxCPU{Quota: given(quota), Period: given(period), Shares: given(shares), Cpus: cpus, Mems: mems}
 			if burst > 0 {
 				b := uint64(burst)
 				r.CPU.Burst = &b
 			}
-		}
-		if r.Pids != nil && r.Memory == nil && r.CPU == nil && r.BlockIO == nil && r.Unified == nil {
-			return errors.New("the limit of processes cannot be changed while the container runs")
 		}
 		ct, err := a.open(args[0])
 		if err != nil {

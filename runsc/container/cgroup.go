@@ -11,6 +11,8 @@ import (
 	"github.com/opencontainers/cgroups/manager"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"ringfort/runsc/control"
 )
 
 // cgroupConfig says where the container's cgroup is and what it limits. Two things that a cgroup could do the Sentry
@@ -258,7 +260,21 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 		return fmt.Errorf("cgroup: %w", err)
 	}
 	c.Spec.Linux.Resources = now
-	return c.writeJSON("config.json", c.Spec)
+	if err := c.writeJSON("config.json", c.Spec); err != nil {
+		return err
+	}
+	if s := c.Current(); s == control.Stopped || s == control.Creating {
+		return nil
+	}
+	l := &control.Limits{}
+	l.Memory, l.CPUs = limits(c.Spec)
+	if now.Pids != nil && now.Pids.Limit != nil {
+		l.PIDs = *now.Pids.Limit
+	}
+	if now.CPU != nil {
+		l.CPUSet = now.CPU.Cpus
+	}
+	return c.with(func(cl *control.Client) error { return cl.SetLimits(c.ID, l) })
 }
 
 // mergeResources lays the given fields of r over those of old.

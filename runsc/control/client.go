@@ -121,6 +121,11 @@ func (cl *Client) SetNetwork(id string, net json.RawMessage, files []*os.File) e
 	return cl.call("network", &networkWire{ID: id, Net: net}, files, nil, createTimeout)
 }
 
+// SetLimits is LimitSetter.SetLimits.
+func (cl *Client) SetLimits(id string, l *Limits) error {
+	return cl.call("limits", &limitsWire{ID: id, Limits: *l}, nil, nil, quickTimeout)
+}
+
 // Exec is Sandbox.Exec. With killOnHangup the process is killed when this connection breaks while Wait for it is
 // under way. The files stay the caller's.
 func (cl *Client) Exec(a *ExecArgs, killOnHangup bool) (int32, error) {

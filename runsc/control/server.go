@@ -167,6 +167,13 @@ func (s *Server) dispatch(c *conn, h *hangup, req *request, files []*os.File, du
 			return nil, err
 		}
 		return nil, s.setNetwork(&w, files)
+	case "limits":
+		var w limitsWire
+		if err := decode(req, &w, files, func([]*os.File) error { return nil }); err != nil {
+			return nil, err
+		}
+		closeAll(files)
+		return nil, s.setLimits(&w)
 	}
 	var t target
 	if len(req.Args) > 0 {
@@ -321,6 +328,17 @@ func (s *Server) setNetwork(w *networkWire, files []*os.File) error {
 		return err
 	}
 	return setter.SetNetwork(w.ID, w.Net, files)
+}
+
+func (s *Server) setLimits(w *limitsWire) error {
+	if _, err := s.container(w.ID); err != nil {
+		return err
+	}
+	setter, ok := s.sandbox.(LimitSetter)
+	if !ok {
+		return errors.New("the sandbox shows no limits")
+	}
+	return setter.SetLimits(w.ID, &w.Limits)
 }
 
 func (s *Server) start(id string) error {

@@ -51,6 +51,19 @@ type NetworkSetter interface {
 	SetNetwork(id string, net json.RawMessage, files []*os.File) error
 }
 
+// Limits are what the host's cgroup allows a container, for its processes to see. 0 or "" is no limit.
+type Limits struct {
+	Memory int64   `json:"memory,omitempty"` // bytes
+	CPUs   float64 `json:"cpus,omitempty"`   // processors' worth of time
+	PIDs   int64   `json:"pids,omitempty"`   // the Sentry enforces it
+	CPUSet string  `json:"cpuset,omitempty"` // processors in the list format of cpuset(7)
+}
+
+// A LimitSetter is a Sandbox that can be told of other limits while a container runs.
+type LimitSetter interface {
+	SetLimits(id string, l *Limits) error
+}
+
 // A WaitStatus is the status word of wait(2).
 type WaitStatus uint32
 

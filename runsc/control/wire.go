@@ -247,6 +247,11 @@ type execWire struct {
 	KillOnHangup bool `json:"killOnHangup"`
 }
 
+type limitsWire struct {
+	ID string `json:"id"`
+	Limits
+}
+
 type networkWire struct {
 	ID  string          `json:"id"`
 	Net json.RawMessage `json:"net"`

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +23,7 @@ type Container struct {
 
 	memory atomic.Int64 // limit in bytes, 0: none
 	quota  atomic.Int64 // limit in thousandths of a processor, 0: none
+	cpus   atomic.Uint64
 
 	mu      sync.Mutex
 	paused  bool
@@ -75,6 +77,22 @@ func (c *Container) SetLimits(memory int64, cpus float64) {
 // Limits returns what SetLimits was told.
 func (c *Container) Limits() (memory int64, cpus float64) {
 	return c.memory.Load(), float64(c.quota.Load()) / 1000
+}
+
+// SetCPUs says which processors the host lets the container use, bit n for processor n; 0 for all.
+func (c *Container) SetCPUs(mask uint64) { c.cpus.Store(mask) }
+
+// CPUs returns the processors that the container's tasks may use.
+func (c *Container) CPUs() uint64 {
+	all := c.k.allCPUs()
+	mask := c.cpus.Load()
+	if mask == 0 {
+		return all
+	}
+	if mask&all == 0 { // numbers beyond those applications see: as many of these
+		return all & (1<<min(bits.OnesCount64(mask), 63) - 1)
+	}
+	return mask & all
 }
 
 // MemoryTotal returns what the container's processes see as the machine's memory.

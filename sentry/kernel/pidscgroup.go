@@ -5,17 +5,24 @@ import "sync/atomic"
 // TaskCount counts the tasks of a container and bounds them, as the pids
 // controller of cgroups does: zombies count until they are waited for.
 type TaskCount struct {
-	limit    int64 // 0: none
+	limit    atomic.Int64 // 0: none
 	current  atomic.Int64
 	peak     atomic.Int64
 	refusals atomic.Int64
 }
 
 // NewTaskCount returns a count with a limit; 0 is none.
-func NewTaskCount(limit int64) *TaskCount { return &TaskCount{limit: max(limit, 0)} }
+func NewTaskCount(limit int64) *TaskCount {
+	c := &TaskCount{}
+	c.SetLimit(limit)
+	return c
+}
+
+// SetLimit changes the limit; tasks there are stay.
+func (c *TaskCount) SetLimit(limit int64) { c.limit.Store(max(limit, 0)) }
 
 // Limit returns the limit, 0 for none.
-func (c *TaskCount) Limit() int64 { return c.limit }
+func (c *TaskCount) Limit() int64 { return c.limit.Load() }
 
 // Current returns the number of tasks, Peak the most there were.
 func (c *TaskCount) Current() int64 { return c.current.Load() }
@@ -30,7 +37,7 @@ func (c *TaskCount) Refusals() int64 { return c.refusals.Load() }
 // from outside is not.
 func (c *TaskCount) add(clone bool) bool {
 	n := c.current.Add(1)
-	if clone && c.limit > 0 && n > c.limit {
+	if limit := c.limit.Load(); clone && limit > 0 && n > limit {
 		c.current.Add(-1)
 		c.refusals.Add(1)
 		return false

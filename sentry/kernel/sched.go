@@ -80,15 +80,16 @@ func (t *Task) SetIOPrio(n int32) {
 func (t *Task) Affinity() uint64 {
 	t.nameMu.Lock()
 	defer t.nameMu.Unlock()
-	if t.sched.affinity == 0 {
-		return t.k.allCPUs()
+	all := t.Container().CPUs()
+	if mask := t.sched.affinity & all; mask != 0 {
+		return mask
 	}
-	return t.sched.affinity
+	return all
 }
 
 // SetAffinity limits the task to processors; false if none of them exists.
 func (t *Task) SetAffinity(mask uint64) bool {
-	mask &= t.k.allCPUs()
+	mask &= t.Container().CPUs()
 	if mask == 0 {
 		return false
 	}

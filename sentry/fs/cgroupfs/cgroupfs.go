@@ -43,7 +43,7 @@ func NewV2(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
 	b := builder{fsutil.NewTree("cgroup2", magicV2), k, c}
 	root := b.dir()
 	b.procs(root, "cgroup.procs")
-	root.Add("cgroup.controllers", b.text("cpu memory pids\n")).
+	root.Add("cgroup.controllers", b.text("cpuset cpu memory pids\n")).
 		Add("cgroup.subtree_control", b.text("")).
 		Add("cgroup.type", b.text("domain\n")).
 		Add("cgroup.events", b.text("populated 1\nfrozen 0\n")).
@@ -53,6 +53,10 @@ func NewV2(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
 			user, sys := b.cpuTime(c)
 			return fmt.Sprintf("usage_usec %d\nuser_usec %d\nsystem_usec %d\n", user+sys, user, sys)
 		})).
+		Add("cpuset.cpus", b.file(cpus)).
+		Add("cpuset.cpus.effective", b.file(cpus)).
+		Add("cpuset.mems", b.text("0\n")).
+		Add("cpuset.mems.effective", b.text("0\n")).
 		Add("memory.max", b.file(func(c vfs.Caller) string { return orMax(memoryLimit(c)) })).
 		Add("memory.high", b.text("max\n")).
 		Add("memory.current", b.file(b.used)).
@@ -87,7 +91,16 @@ func NewV1(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
 		Add("memory.limit_in_bytes", b.file(limitV1)).
 		Add("memory.usage_in_bytes", b.file(b.used)).
 		Add("memory.max_usage_in_bytes", b.file(b.used)).
-		Add("memory.stat", b.file(func(c vfs.Caller) string { return "cache 0\nrss " + b.used(c) }))
+		Add("memory.soft_limit_in_bytes", b.text(fmt.Sprintln(noLimit))).
+		Add("memory.use_hierarchy", b.text("1\n")).
+		Add("memory.stat", b.file(func(c vfs.Caller) string {
+			return "cache 0\nrss " + b.used(c) + "hierarchical_memory_limit " + limitV1(c)
+		}))
+	cpuset := b.dir().
+		Add("cpuset.cpus", b.file(cpus)).
+		Add("cpuset.effective_cpus", b.file(cpus)).
+		Add("cpuset.mems", b.text("0\n")).
+		Add("cpuset.effective_mems", b.text("0\n"))
 	cpu := b.dir().
 		Add("cpu.cfs_period_us", b.text(fmt.Sprintf("%d\n", period))).
 		Add("cpu.cfs_quota_us", b.file(quotaV1)).
@@ -103,7 +116,7 @@ func NewV1(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
 	for _, e := range []struct {
 		name string
 		dir  *fsutil.Dir
-	}{{"memory", memory}, {"cpu", cpu}, {"cpuacct", cpuacct}, {"pids", pids}} {
+	}{{"memory", memory}, {"cpu", cpu}, {"cpuacct", cpuacct}, {"cpuset", cpuset}, {"pids", pids}} {
 		b.procs(e.dir, "cgroup.procs")
 		b.procs(e.dir, "tasks")
 		root.Add(e.name, e.dir)
@@ -153,10 +166,22 @@ func memoryLimit(c vfs.Caller) int64 {
 	return 0
 }
 
+// noLimit is what the kernel shows for none in cgroup v1.
+const noLimit = int64(0x7ffffffffffff000)
+
+// cpus lists the processors of the reader's container.
+func cpus(c vfs.Caller) string {
+	con := kernel.ContainerOf(c)
+	if con == nil {
+		return "\n"
+	}
+	return fsutil.CPUList(con.CPUs()) + "\n"
+}
+
 func limitV1(c vfs.Caller) string {
 	limit := memoryLimit(c)
 	if limit <= 0 {
-		limit = 0x7ffffffffffff000 // what the kernel shows for no limit
+		limit = noLimit
 	}
 	return fmt.Sprintf("%d\n", limit)
 }

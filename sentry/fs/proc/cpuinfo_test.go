@@ -3,6 +3,8 @@ package proc
 import (
 	"strings"
 	"testing"
+
+	"ringfort/sentry/fs/fsutil"
 )
 
 func TestCPUInfo(t *testing.T) {
@@ -46,7 +48,7 @@ func TestExtents(t *testing.T) {
 
 func TestCPUList(t *testing.T) {
 	for mask, want := range map[uint64]string{1: "0", 3: "0-1", 0xb: "0-1,3", ^uint64(0): "0-63", 0: ""} {
-		if got := cpuList(mask); got != want {
+		if got := fsutil.CPUList(mask); got != want {
 			t.Errorf("%x: %q, want %q", mask, got, want)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ringfort/sentry/auth"
+	"ringfort/sentry/fs/fsutil"
 	"ringfort/sentry/kernel"
 	"ringfort/sentry/mm"
 	"ringfort/sentry/vfs"
@@ -205,7 +206,7 @@ func (o dirOf) status(c vfs.Caller) (string, error) {
 	}
 	fmt.Fprintf(&b, "NoNewPrivs:\t%d\nSeccomp:\t%d\nSeccomp_filters:\t%d\nSpeculation_Store_Bypass:\tthread vulnerable\nSpeculationIndirectBranch:\tconditional enabled\n", nnp, mode, filters)
 	mask := t.Affinity()
-	fmt.Fprintf(&b, "Cpus_allowed:\t%x\nCpus_allowed_list:\t%s\nMems_allowed:\t1\nMems_allowed_list:\t0\n", mask, cpuList(mask))
+	fmt.Fprintf(&b, "Cpus_allowed:\t%x\nCpus_allowed_list:\t%s\nMems_allowed:\t1\nMems_allowed_list:\t0\n", mask, fsutil.CPUList(mask))
 	u := t.Usage()
 	fmt.Fprintf(&b, "voluntary_ctxt_switches:\t%d\nnonvoluntary_ctxt_switches:\t%d\n", u.VolSwitch, u.InvSwit)
 	return b.String(), nil
@@ -289,25 +290,4 @@ func statusCaps(b *strings.Builder, cr *auth.Credentials) {
 	}{{"CapInh", cr.Inheritable}, {"CapPrm", cr.Permitted}, {"CapEff", cr.Effective}, {"CapBnd", cr.Bounding}, {"CapAmb", cr.Ambient}} {
 		fmt.Fprintf(b, "%s:\t%016x\n", s.name, uint64(s.set))
 	}
-}
-
-// cpuList writes a set of processors as ranges.
-func cpuList(mask uint64) string {
-	var parts []string
-	for i := 0; i < 64; i++ {
-		if mask>>i&1 == 0 {
-			continue
-		}
-		j := i
-		for j < 63 && mask>>(j+1)&1 != 0 {
-			j++
-		}
-		if i == j {
-			parts = append(parts, itoa(i))
-		} else {
-			parts = append(parts, itoa(i)+"-"+itoa(j))
-		}
-		i = j
-	}
-	return strings.Join(parts, ",")
 }
