@@ -26,6 +26,12 @@ type sandboxRef struct {
 func findSandbox(opts *Options, s *specs.Spec) (*sandboxRef, error) {
 	id := spec.SandboxID(s)
 	if id == "" {
+		var err error
+		if id, err = namedSandbox(opts, s); err != nil {
+			return nil, err
+		}
+	}
+	if id == "" {
 		return nil, checkOwnNamespaces(s)
 	}
 	root, err := Open(opts, id)
@@ -38,6 +44,79 @@ func findSandbox(opts *Options, s *specs.Spec) (*sandboxRef, error) {
 		return nil, fmt.Errorf("join sandbox %s: %w", id, err)
 	}
 	return ref, nil
+}
+
+// namedSandbox finds the sandbox that has a namespace which the configuration wants by its path, "" if none of ours has.
+// Engines ask so for a container that shares another's network, processes or IPC (docker run --network=container:ID):
+// two kernels can have none of these in common, so the one that is there takes the container in.
+func namedSandbox(opts *Options, s *specs.Spec) (string, error) {
+	for i, ns := range s.Linux.Namespaces {
+		switch ns.Type {
+		case specs.NetworkNamespace, specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace:
+		default:
+			continue
+		}
+		if ns.Path == "" {
+			continue
+		}
+		id, err := sandboxWith(opts, ns)
+		if err != nil {
+			return "", err
+		}
+		if id != "" {
+			return id, sharesItsNetwork(opts, s, id, ns.Type)
+		}
+		if pid := pidOfPath(ns.Path); ns.Type == specs.NetworkNamespace && pid != 0 && pid != os.Getpid() {
+			return "", fmt.Errorf("linux.namespaces[%d].path: %s is the network of a process that is in no container of this runtime: its kernel and ours cannot both have the links", i, ns.Path)
+		}
+	}
+	return "", nil
+}
+
+// sharesItsNetwork makes sure that a container which shares something of a sandbox shares its network: a Sentry has one.
+func sharesItsNetwork(opts *Options, s *specs.Spec, sandbox string, kind specs.LinuxNamespaceType) error {
+	if net, ok := spec.NetworkNamespace(s); ok && net.Path != "" {
+		if id, err := sandboxWith(opts, net); err != nil || id == sandbox {
+			return err
+		}
+	}
+	return fmt.Errorf("linux.namespaces: who shares the %s namespace of container %s has to share its network as well (docker: --network=container:ID)", kind, sandbox)
+}
+
+// sandboxWith finds the sandbox of the live container that a namespace's path means.
+func sandboxWith(opts *Options, ns specs.LinuxNamespace) (string, error) {
+	ids, err := List(opts)
+	if err != nil {
+		return "", err
+	}
+	pid := pidOfPath(ns.Path)
+	inode := uint64(0)
+	if ns.Type == specs.NetworkNamespace {
+		if inode, err = inodeOf(ns.Path); err != nil {
+			return "", fmt.Errorf("linux.namespaces: network: %w", err)
+		}
+	}
+	for _, id := range ids {
+		c, err := Open(opts, id)
+		if err != nil {
+			continue // one that is being made or removed
+		}
+		found := c.Init.alive() && (pid != 0 && c.Init.PID == pid || inode != 0 && c.Sandbox == "" && c.hasNetwork(inode))
+		if c.Sandbox != "" {
+			id = c.Sandbox
+		}
+		c.Close()
+		if found {
+			return id, nil
+		}
+	}
+	return "", nil
+}
+
+// hasNetwork tells whether the container's Sentry is in a network namespace.
+func (c *Container) hasNetwork(inode uint64) bool {
+	n, err := inodeOf(fmt.Sprintf("/proc/%d/ns/net", c.Sentry.PID))
+	return err == nil && n == inode && c.Sentry.alive()
 }
 
 // checkOwnNamespaces refuses paths of namespaces that live in a Sentry.
