@@ -66,8 +66,8 @@ func namedSandbox(opts *Options, s *specs.Spec) (string, error) {
 		if id != "" {
 			return id, sharesItsNetwork(opts, s, id, ns.Type)
 		}
-		if pid := pidOfPath(ns.Path); ns.Type == specs.NetworkNamespace && pid != 0 && pid != os.Getpid() {
-			return "", fmt.Errorf("linux.namespaces[%d].path: %s is the network of a process that is in no container of this runtime: its kernel and ours cannot both have the links", i, ns.Path)
+		if pid := pidOfPath(ns.Path); ns.Type == specs.NetworkNamespace && pid != 0 && !sameFile(fmt.Sprintf("/proc/%d/ns/pid", pid), "/proc/self/ns/pid") {
+			return "", fmt.Errorf("linux.namespaces[%d].path: %s is the network of another runtime's container: its kernel and ours cannot both have the links", i, ns.Path)
 		}
 	}
 	return "", nil
