@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ func TestMain(m *testing.M) {
 
 // fakeSandbox stands for the kernel: its programs are words.
 type fakeSandbox struct {
+	limit atomic.Int64
 	conf  *boot.Config
 	mu    sync.Mutex
 	procs map[int32]*fakeProcess // by PID; 0 and 1 are init
@@ -187,7 +189,13 @@ func (s *fakeSandbox) Resume(string) error { return nil }
 func (s *fakeSandbox) Resize(id string, pid int32, rows, cols uint16) error {
 	return nil
 }
-func (s *fakeSandbox) Stats(string) (*control.Stats, error) { return &control.Stats{PIDs: 1}, nil }
+func (s *fakeSandbox) Stats(string) (*control.Stats, error) {
+	return &control.Stats{PIDs: 1, MemoryLimit: uint64(s.limit.Load())}, nil
+}
+func (s *fakeSandbox) SetLimits(_ string, l *control.Limits) error {
+	s.limit.Store(l.Memory)
+	return nil
+}
 func (s *fakeSandbox) Stacks() []byte                       { return []byte("goroutine 1\n") }
 func (s *fakeSandbox) Profile(kind string, seconds int, w io.Writer) error {
 	_, err := io.WriteString(w, kind)

@@ -477,4 +477,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("memory limit %d after the update", st.MemoryStats.Usage.Limit)
 	}
 	c.Unlock()
+	if u, err := c.Usage(); err != nil || u.Sandbox.MemoryLimit != uint64(limit) {
+		t.Errorf("after the update the sandbox knows of %+v, %v", u, err)
+	}
 }
