@@ -196,7 +196,7 @@ func (s *fakeSandbox) SetLimits(_ string, l *control.Limits) error {
 	s.limit.Store(l.Memory)
 	return nil
 }
-func (s *fakeSandbox) Stacks() []byte                       { return []byte("goroutine 1\n") }
+func (s *fakeSandbox) Stacks() []byte { return []byte("goroutine 1\n") }
 func (s *fakeSandbox) Profile(kind string, seconds int, w io.Writer) error {
 	_, err := io.WriteString(w, kind)
 	return err
