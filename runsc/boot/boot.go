@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,14 @@ const (
 
 // flushTimeout bounds how long the end of the sandbox waits for the answers to those who wait for it.
 const flushTimeout = 2 * time.Second
+
+// The main goroutine stays on the Sentry's main thread. The Go runtime starts no thread from a locked one, so that it can
+// be in a cgroup that must not count others.
+func init() {
+	if len(os.Args) > 1 && os.Args[1] == "boot" {
+		runtime.LockOSThread()
+	}
+}
 
 // Main is the whole life of a Sentry. It does not return.
 func Main(newSandbox NewSandboxFunc) {

@@ -152,9 +152,15 @@ func (c *Container) enterCgroup(joined func(), pids ...int) error {
 	if err == nil {
 		err = addPids(m, pids[1:])
 	}
+	if err == nil && c.Sandbox == "" {
+		err = c.leavePids(pids...)
+	}
 	joined()
 	if err == nil {
 		err = c.setLimits(m, cg.Resources)
+	}
+	if err == nil {
+		err = c.setDevices(m)
 	}
 	if err != nil && machineCannot(err) {
 		c.opts.warn("cgroup of container %s: %v", c.ID, err)
@@ -260,6 +266,11 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 		return fmt.Errorf("cgroup: %w", err)
 	}
 	c.Spec.Linux.Resources = now
+	if c.Sandbox == "" {
+		if err := c.showPids(); err != nil {
+			return err
+		}
+	}
 	if err := c.writeJSON("config.json", c.Spec); err != nil {
 		return err
 	}

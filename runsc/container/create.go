@@ -113,7 +113,7 @@ func create(opts *Options, id string, co *CreateOptions) (_ *birth, err error) {
 	if b.sandbox, err = findSandbox(opts, s); err != nil {
 		return nil, err
 	}
-	steps := []func() error{b.identities, b.record, b.decideNetwork, b.launchBoth, b.hooksBefore, b.hand}
+	steps := []func() error{b.identities, b.hostNames, b.record, b.decideNetwork, b.launchBoth, b.hooksBefore, b.hand}
 	if b.sandbox != nil {
 		b.Sandbox, b.Sentry = b.sandbox.root.ID, b.sandbox.root.Sentry
 		steps = []func() error{b.identities, b.record, b.joinSandbox, b.hooksBefore, b.handOver}
@@ -194,10 +194,13 @@ func (b *birth) launchBoth() error {
 	sentryErr := b.launchSentry(null)
 	if sentryErr == nil {
 		b.Sentry, b.Init, b.Gofer = b.sentry.id, b.sentry.id, b.gofer.id
+		sentryErr = b.launchStandIn(null)
+	}
+	if sentryErr == nil {
 		b.entered = make(chan struct{})
 		joined := make(chan struct{})
 		go func() {
-			b.cgroupErr = b.enterCgroup(sync.OnceFunc(func() { close(joined) }), b.sentry.Pid, b.gofer.Pid)
+			b.cgroupErr = b.enterCgroup(sync.OnceFunc(func() { close(joined) }), b.pids()...)
 			close(b.entered)
 		}()
 		score := b.setOOMScore()
@@ -215,7 +218,10 @@ func (b *birth) launchBoth() error {
 		return b.explain(err, b.gofer)
 	}
 	<-b.entered
-	return b.cgroupErr
+	if b.cgroupErr != nil {
+		return b.cgroupErr
+	}
+	return b.showPids(b.Sentry.PID, b.Init.PID)
 }
 
 // launchGofer starts the gofer; the channel says when it serves, or why it does not.
@@ -480,8 +486,10 @@ func (b *birth) hooksBefore() error {
 		return nil
 	}
 	state := b.ociState(specs.StateCreating, b.Init.PID)
+	// These hooks are older than the status "creating", and were said to run once the container is created.
+	created := b.ociState(specs.StateCreated, b.Init.PID)
 	//lint:ignore SA1019 docker sets up the network in such a hook
-	if err := b.runHooks("prestart", h.Prestart, state, ""); err != nil {
+	if err := b.runHooks("prestart", h.Prestart, created, ""); err != nil {
 		return err
 	}
 	if err := b.runHooks("createRuntime", h.CreateRuntime, state, ""); err != nil {
@@ -519,6 +527,11 @@ func (b *birth) hand() error {
 	}
 	if err := b.client.Create(a); err != nil {
 		return b.explain(err, b.sentry)
+	}
+	if b.sandbox == nil && b.keeper != nil {
+		if err := b.configureKeeper(false); err != nil {
+			return err
+		}
 	}
 	if b.create.ConsoleSocket != "" {
 		return sendConsole(b.create.ConsoleSocket, b.master)

@@ -233,7 +233,7 @@ func (k *KeeperConfig) await(c *Container, cl *control.Client, pid int32) int {
 	}
 	if err != nil {
 		ws = control.WaitStatus(unix.SIGKILL)
-		if k.Init {
+		if k.Init && c.Sandbox != "" { // a Sentry of its own records its end, or whoever ran it tells of a crash
 			c.recordKill(ws)
 		}
 	}

@@ -32,7 +32,7 @@ func findSandbox(opts *Options, s *specs.Spec) (*sandboxRef, error) {
 		}
 	}
 	if id == "" {
-		return nil, checkOwnNamespaces(s)
+		return nil, nil
 	}
 	root, err := Open(opts, id)
 	if err != nil {
@@ -117,19 +117,6 @@ func sandboxWith(opts *Options, ns specs.LinuxNamespace) (string, error) {
 func (c *Container) hasNetwork(inode uint64) bool {
 	n, err := inodeOf(fmt.Sprintf("/proc/%d/ns/net", c.Sentry.PID))
 	return err == nil && n == inode && c.Sentry.alive()
-}
-
-// checkOwnNamespaces refuses paths of namespaces that live in a Sentry.
-func checkOwnNamespaces(s *specs.Spec) error {
-	for i, ns := range s.Linux.Namespaces {
-		switch ns.Type {
-		case specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace:
-			if ns.Path != "" {
-				return fmt.Errorf("linux.namespaces[%d].path of the %s namespace: only containers of one sandbox can share it", i, ns.Type)
-			}
-		}
-	}
-	return nil
 }
 
 // check makes sure that the sandbox lives, and finds out whose namespaces the container shares.
@@ -233,7 +220,7 @@ func (b *birth) joinSandbox() error {
 			b.opts.warn("cgroup of sandbox %s: %v", root.ID, err)
 		}
 	}
-	if err := b.launchKeeper(null); err != nil {
+	if err := b.launchKeeper(null, nil); err != nil {
 		return err
 	}
 	b.entered = make(chan struct{})
@@ -253,14 +240,14 @@ func (b *birth) joinSandbox() error {
 
 // launchKeeper starts the process that stands for the container: engines know the container by it, and it ends as the
 // container's init does.
-func (b *birth) launchKeeper(null *os.File) error {
+func (b *birth) launchKeeper(null *os.File, st *standIn) error {
 	ours, theirs, err := socketpair(unix.SOCK_STREAM)
 	if err != nil {
 		return err
 	}
 	files := []*os.File{null, null, b.log, theirs}
 	attr := keeperAttr()
-	if b.Spec.Process.Terminal {
+	if b.Spec.Process.Terminal && st == nil {
 		if b.master, b.args.Console, err = newConsole(b.Spec.Process.ConsoleSize); err != nil {
 			ours.Close()
 			theirs.Close()
@@ -270,7 +257,11 @@ func (b *birth) launchKeeper(null *os.File) error {
 		files = append(files, b.args.Console)
 		attr.Setctty, attr.Ctty = true, keeperFirstFD
 	}
-	b.keeper, err = launch(&launchSpec{args: []string{"runsc", "keep", b.ID}, files: files, attr: attr})
+	l := &launchSpec{args: []string{"runsc", "keep", b.ID}, files: files, attr: attr}
+	if st != nil {
+		l.join, attr.Cloneflags = st.join, st.fresh
+	}
+	b.keeper, err = launch(l)
 	theirs.Close()
 	if err != nil {
 		ours.Close()
@@ -297,9 +288,14 @@ func (b *birth) handOver() error {
 		return err
 	}
 	b.spreadOOMScore()
+	return b.configureKeeper(b.Spec.Process.Terminal)
+}
+
+// configureKeeper lets the keeper wait for the container's end; the terminal is its own if it has one.
+func (b *birth) configureKeeper(terminal bool) error {
 	conn := b.keeperConn
 	b.keeperConn = nil
-	err = configure(conn, &KeeperConfig{Root: b.opts.Root, ID: b.ID, Init: true, Terminal: b.Spec.Process.Terminal})
+	err := configure(conn, &KeeperConfig{Root: b.opts.Root, ID: b.ID, Init: true, Terminal: terminal})
 	return b.explain(err, b.keeper)
 }
 

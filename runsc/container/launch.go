@@ -67,6 +67,7 @@ type launchSpec struct {
 	files []*os.File // its descriptors from 0 on
 	attr  *syscall.SysProcAttr
 	netNS *os.File // the network namespace it is born in; nil: as attr says
+	join  []nsFile // further namespaces it is born in
 	bound []int    // the capabilities it may have at most; nil: as attr says
 }
 
@@ -83,7 +84,7 @@ func launch(l *launchSpec) (*child, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if l.netNS != nil || l.bound != nil {
+		if l.netNS != nil || l.bound != nil || l.join != nil {
 			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		}
 		if l.netNS != nil {
@@ -96,6 +97,9 @@ func launch(l *launchSpec) (*child, error) {
 			if err = isolate.BoundThread(l.bound...); err != nil {
 				return
 			}
+		}
+		if err = enter(l.join); err != nil {
+			return
 		}
 		p, err = os.StartProcess(path, l.args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: l.files, Sys: l.attr})
 	}()

@@ -255,7 +255,7 @@ func (c *Container) Delete(force bool) error {
 // container in a sandbox that goes on that is the keeper: the gofer ends when no other container uses its volumes.
 func (c *Container) endProcesses() error {
 	if c.Sandbox == "" {
-		return errors.Join(c.Sentry.end(2*time.Second), c.Gofer.end(2*time.Second), c.endGofers())
+		return errors.Join(c.Sentry.end(2*time.Second), c.Init.end(2*time.Second), c.Gofer.end(2*time.Second), c.endGofers())
 	}
 	err := c.Init.end(2 * time.Second)
 	if !c.Sentry.alive() {

@@ -295,7 +295,7 @@ func TestHooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	data, _ := os.ReadFile(log)
-	want := "prestart creating\ncreateRuntime creating\ncreateContainer creating\npoststart running\npoststop stopped\n"
+	want := "prestart created\ncreateRuntime creating\ncreateContainer creating\npoststart running\npoststop stopped\n"
 	if string(data) != want {
 		t.Errorf("hooks said\n%swant\n%s", data, want)
 	}

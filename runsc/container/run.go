@@ -46,6 +46,9 @@ func Run(opts *Options, id string, co *CreateOptions, keep bool) (int, error) {
 	code, werr := b.stay(signals, r)
 	if b.sandbox == nil {
 		b.gofer.Wait()
+		if b.keeper != nil {
+			b.keeper.Wait()
+		}
 	}
 	b.done()
 	if !keep {
@@ -80,12 +83,12 @@ func forward(to chan os.Signal) {
 	signal.Notify(to, all...)
 }
 
-// main is the process by which the host knows the container.
+// main is the process that ends when the container does.
 func (b *birth) main() *child {
-	if b.keeper != nil {
-		return b.keeper
+	if b.sentry != nil {
+		return b.sentry
 	}
-	return b.sentry
+	return b.keeper
 }
 
 // stay passes signals on until the container has ended, and turns its end into an exit code.

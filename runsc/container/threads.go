@@ -54,6 +54,9 @@ func (b *birth) pidsLeft(lower func(int64)) {
 	if dir == "" {
 		dir = m.Path("")
 	}
+	if b.sandbox == nil && dir == b.pidsCgroup() {
+		dir = filepath.Dir(dir) // the Sentry's own limit is not one of the host
+	}
 	for ; len(dir) > len("/sys/fs/cgroup"); dir = filepath.Dir(dir) {
 		limit, ok := readNumber(filepath.Join(dir, "pids.max"))
 		if !ok {

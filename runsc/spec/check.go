@@ -244,11 +244,9 @@ func (c *checker) namespaces(list []specs.LinuxNamespace) {
 			c.bad(field+".path", "%q is not an absolute path", ns.Path)
 		}
 		switch ns.Type {
-		case specs.NetworkNamespace, specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.UserNamespace:
+		case specs.NetworkNamespace, specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.UserNamespace,
+			specs.MountNamespace, specs.CgroupNamespace:
 			// Whether there is one to join is seen when the container is created.
-		case specs.MountNamespace, specs.CgroupNamespace:
-			// These live in the Sentry: there is nothing of the host's to join.
-			c.refuse(ns.Path != "", field+".path of the "+string(ns.Type)+" namespace")
 		case specs.TimeNamespace:
 			c.refuse(true, field+": the "+string(ns.Type)+" namespace")
 		default:
@@ -348,15 +346,16 @@ func CheckID(id string) error {
 
 // NetworkNamespace finds the network namespace of a configuration.
 func NetworkNamespace(s *specs.Spec) (ns specs.LinuxNamespace, ok bool) {
-	return namespace(s, specs.NetworkNamespace)
+	return Namespace(s, specs.NetworkNamespace)
 }
 
 // UserNamespace finds the user namespace of a configuration.
 func UserNamespace(s *specs.Spec) (ns specs.LinuxNamespace, ok bool) {
-	return namespace(s, specs.UserNamespace)
+	return Namespace(s, specs.UserNamespace)
 }
 
-func namespace(s *specs.Spec, kind specs.LinuxNamespaceType) (ns specs.LinuxNamespace, ok bool) {
+// Namespace finds the namespace of a kind in a configuration.
+func Namespace(s *specs.Spec, kind specs.LinuxNamespaceType) (ns specs.LinuxNamespace, ok bool) {
 	if s.Linux != nil {
 		for _, ns := range s.Linux.Namespaces {
 			if ns.Type == kind {

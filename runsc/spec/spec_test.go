@@ -122,7 +122,6 @@ func TestBad(t *testing.T) {
 		{process(`"oomScoreAdj":2000`), `process.oomScoreAdj: 2000`},
 		{linux(`{"namespaces":[{"type":"pid"},{"type":"pid"}]}`), `linux.namespaces[1].type: "pid" is there twice`},
 		{linux(`{"namespaces":[{"type":"x"}]}`), `linux.namespaces[0].type: unknown namespace "x"`},
-		{linux(`{"namespaces":[{"type":"mount","path":"/proc/1/ns/mnt"}]}`), `linux.namespaces[0].path of the mount namespace: not supported`},
 		{linux(`{"namespaces":[{"type":"time"}]}`), `linux.namespaces[0]: the time namespace: not supported`},
 		{linux(`{"namespaces":[{"type":"user"}]}`), `linux.uidMappings: missing`},
 		{linux(`{"uidMappings":[{"size":1}]}`), `linux.uidMappings: there is no user namespace`},
