@@ -617,10 +617,7 @@ func (b *birth) abort() {
 		b.removeCgroup()
 	}
 	if b.Spec != nil && b.Spec.Hooks != nil && (b.sentry != nil || b.keeper != nil) {
-		state := b.ociState(specs.StateStopped, 0)
-		if err := b.runHooks("poststop", b.Spec.Hooks.Poststop, state, ""); err != nil {
-			b.opts.warn("%v", err)
-		}
+		b.poststop()
 	}
 	if err := b.remove(); err != nil {
 		b.opts.warn("%v", err)

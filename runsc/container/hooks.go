@@ -40,6 +40,16 @@ func (c *Container) runHooks(kind string, hooks []specs.Hook, state *specs.State
 	return nil
 }
 
+// poststop runs the hooks of the container's end; one that fails keeps the others from nothing.
+func (c *Container) poststop() {
+	state := c.ociState(specs.StateStopped, 0)
+	for i, h := range c.Spec.Hooks.Poststop {
+		if err := c.runHooks("poststop", []specs.Hook{h}, state, ""); err != nil {
+			c.opts.warn("poststop hook #%d: %v", i, errors.Unwrap(err))
+		}
+	}
+}
+
 // maxHookOutput bounds what is kept of a failing hook's output, in bytes.
 const maxHookOutput = 4096
 

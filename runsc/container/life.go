@@ -243,10 +243,8 @@ func (c *Container) Delete(force bool) error {
 	if c.Cgroup {
 		c.removeCgroup()
 	}
-	if h := c.Spec.Hooks; h != nil {
-		if err := c.runHooks("poststop", h.Poststop, c.ociState(specs.StateStopped, 0), ""); err != nil {
-			c.opts.warn("%v", err)
-		}
+	if c.Spec.Hooks != nil {
+		c.poststop()
 	}
 	return c.remove()
 }

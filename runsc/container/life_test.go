@@ -285,7 +285,7 @@ func TestHooks(t *testing.T) {
 	co.Spec.Hooks = &specs.Hooks{
 		//lint:ignore SA1019 deprecated hooks are hooks
 		Prestart: hook("prestart"), CreateRuntime: hook("createRuntime"), CreateContainer: hook("createContainer"),
-		Poststart: hook("poststart"), Poststop: hook("poststop"),
+		Poststart: hook("poststart"), Poststop: append([]specs.Hook{{Path: "/bin/false"}}, hook("poststop")...), // a failing one keeps no other
 	}
 	c := mustCreate(t, opts, co)
 	if err := c.Start(); err != nil {
