@@ -2,14 +2,19 @@
 export CGO_ENABLED = 0
 GO ?= go
 BIN := bin/runsc
+SHIM := bin/containerd-shim-runsc-v1
 
 .PHONY: all run test test-engines unit e2e vet docs bench clean deps-run deps-test deps-engines deps-bench
 
-all: $(BIN)
+all: $(BIN) $(SHIM)
 
 $(BIN): FORCE
 	@mkdir -p bin
 	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./runsc
+
+$(SHIM): FORCE
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '-s -w' -o $(SHIM) ./runsc/shim/containerd-shim-runsc-v1
 
 FORCE:
 
@@ -34,8 +39,10 @@ e2e: $(BIN)
 	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count=1 -p 1 $$($(GO) list ./test/... | grep -v /test/engines/)
 
 # test-engines drives container engines, with daemons of its own, that run containers with the binary.
-test-engines: deps-engines $(BIN)
+# What needs Kubernetes' client libraries is a module of its own.
+test-engines: deps-engines $(BIN) $(SHIM)
 	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 30m -count=1 -p 1 ./test/engines/...
+	cd test/engines/containerd && RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 30m -count=1 .
 
 # bench measures the binary beside native Linux, and with BENCHFLAGS="--peer=PATH"
 # beside another OCI runtime; --write writes docs/performance.*.

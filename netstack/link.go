@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -181,6 +182,9 @@ func (s *Stack) SetUp(index int, up bool) error {
 func (s *Stack) SetMTU(index int, mtu uint32) error {
 	if mtu < 68 || mtu > 65536 {
 		return unix.EINVAL
+	}
+	if index == LoopbackIndex {
+		mtu += header.EthernetMinimumSize // which lo has inside (addLoopback)
 	}
 	if err := s.inner.SetNICMTU(tcpip.NICID(index), mtu); err != nil {
 		return Errno(err)

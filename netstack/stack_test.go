@@ -255,3 +255,24 @@ func TestCloseTwice(t *testing.T) {
 	s.Close()
 	s.Close()
 }
+
+// TestLoopbackMTU has lo's MTU as it was set: the header that it has inside does not show.
+func TestLoopbackMTU(t *testing.T) {
+	s, err := New(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, want := range []uint32{loopbackMTU, 1400} {
+		if want != loopbackMTU {
+			if err := s.SetMTU(LoopbackIndex, want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, i := range s.Interfaces() {
+			if i.Index == LoopbackIndex && i.MTU != want {
+				t.Errorf("MTU %d, not %d", i.MTU, want)
+			}
+		}
+	}
+}

@@ -64,7 +64,8 @@ engines)
 		chmod 755 $policy
 		trap 'rm -f $policy' EXIT
 	fi
-	need busybox-static debootstrap iproute2 iptables docker.io docker-compose bsdutils util-linux podman
+	need busybox-static debootstrap iproute2 iptables docker.io docker-compose bsdutils util-linux podman \
+		runc containernetworking-plugins etcd-server
 	if [ ! -e "$engines/.complete" ]; then
 		echo "making the root with servers in $engines (once)"
 		rm -rf "$engines"
@@ -75,6 +76,7 @@ engines)
 		rm -rf "$engines"/var/cache/apt/archives/*.deb "$engines"/usr/share/doc/* "$engines"/usr/share/man/* "$engines"/usr/share/locale/*
 		touch "$engines/.complete"
 	fi
+	"$(dirname "$0")/engines/build.sh" "${RINGFORT_ENGINES:-/var/cache/ringfort/engines}"
 	;;
 bench)
 	"$0" test

@@ -120,6 +120,11 @@ func (c *container) start() error {
 	}
 	c.started = true
 	c.init.Start()
+	go func() {
+		// The end of its init is the end of the container, whose PID namespace may be another's and live on.
+		<-c.init.Done()
+		c.kc.Signal(int32(unix.SIGKILL))
+	}()
 	return nil
 }
 

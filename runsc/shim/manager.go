@@ -1,0 +1,107 @@
+package shim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/process"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/go-runc"
+	"github.com/containerd/log"
+	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+	"golang.org/x/sys/unix"
+)
+
+// Name is what the runtime is called in a configuration of containerd.
+const Name = "io.containerd.runsc.v1"
+
+// Version is printed by -v and -info.
+const Version = "1"
+
+// Manager is how containerd's library starts and removes shims.
+type Manager struct{}
+
+// Name implements shim.Manager.
+func (Manager) Name() string { return Name }
+
+// Start implements shim.Manager. It does not return when it succeeds: containerd before 1.7 does not understand the
+// library's JSON on standard output, and every version understands a bare address.
+func (Manager) Start(ctx context.Context, id string, opts shim.StartOpts) (shim.BootstrapParams, error) {
+	address, err := start(ctx, id, opts)
+	if err != nil {
+		return shim.BootstrapParams{}, err
+	}
+	if _, err := os.Stdout.WriteString(address); err != nil {
+		return shim.BootstrapParams{}, err
+	}
+	os.Exit(0)
+	panic("not reached")
+}
+
+// Stop implements shim.Manager: it removes a container whose shim has gone.
+func (Manager) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return shim.StopStatus{}, err
+	}
+	bundle := filepath.Join(filepath.Dir(cwd), id)
+	ns, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
+		return shim.StopStatus{}, err
+	}
+	conf, err := readConfig(bundle)
+	if err != nil {
+		return shim.StopStatus{}, err
+	}
+	if err := conf.runtime(bundle, ns).Delete(ctx, id, &runc.DeleteOpts{Force: true}); err != nil {
+		log.G(ctx).WithError(err).Warn("runsc delete")
+	}
+	if err := mount.UnmountRecursive(filepath.Join(bundle, "rootfs"), 0); err != nil {
+		log.G(ctx).WithError(err).Warn("unmount the root file system")
+	}
+	pid, err := runc.ReadPidFile(filepath.Join(bundle, process.InitPidFile))
+	if err != nil {
+		pid = 0 // never created
+	}
+	return shim.StopStatus{Pid: pid, ExitStatus: 128 + int(unix.SIGKILL), ExitedAt: time.Now()}, nil
+}
+
+// Info implements shim.Manager.
+func (Manager) Info(ctx context.Context, options io.Reader) (*types.RuntimeInfo, error) {
+	info := &types.RuntimeInfo{Name: Name, Version: &types.RuntimeVersion{Version: Version}}
+	given, err := shim.ReadRuntimeOptions[any](options)
+	if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
+		return nil, fmt.Errorf("options of the runtime: %w", err)
+	}
+	conf, err := configOf(given)
+	if err != nil {
+		return nil, err
+	}
+	if given != nil {
+		if info.Options, err = typeurl.MarshalAnyToProto(given); err != nil {
+			return nil, err
+		}
+	}
+	out, err := exec.CommandContext(ctx, conf.Binary, "features").Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s features: %w", conf.Binary, err)
+	}
+	var f features.Features
+	if err := json.Unmarshal(out, &f); err != nil {
+		return nil, fmt.Errorf("%s features: %w", conf.Binary, err)
+	}
+	info.Features, err = typeurl.MarshalAnyToProto(&f)
+	return info, err
+}

@@ -1,0 +1,399 @@
+package containerd
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// handlers are the runtimes a case runs with. runc is the oracle: what it cannot do is no case.
+var handlers = []string{"runc", "runsc", "runsc-cli"}
+
+// each runs a case with every handler.
+func each(t *testing.T, f func(t *testing.T, handler string)) {
+	for _, h := range handlers {
+		t.Run(h, func(t *testing.T) { f(t, h) })
+	}
+}
+
+func TestLife(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		c := container("echo out; echo err >&2; trap 'echo bye; exit 5' TERM; while :; do sleep 0.1; done")
+		id := p.start(c)
+		p.says(c, "out\n")
+		p.says(c, "err\n")
+		if st := p.status(id); st.State != cri.ContainerState_CONTAINER_RUNNING {
+			t.Errorf("state %v", st.State)
+		}
+		if out, code := p.exec(id, "sh", "-c", "hostname; echo no >&2; exit 3"); code != 3 || out != "the-pod\nno\n" {
+			t.Errorf("exec: %d, %q", code, out)
+		}
+		ctx, cancel := limited()
+		defer cancel()
+		if _, err := lab.runtime.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: []string{"sleep", "100"}, Timeout: 1}); err == nil {
+			t.Error("an exec beyond its time ends well")
+		}
+		if _, err := lab.runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: 30}); err != nil {
+			t.Fatal(err)
+		}
+		if st := p.end(id); st.ExitCode != 5 {
+			t.Errorf("exit code %d, reason %s", st.ExitCode, st.Reason)
+		}
+		p.says(c, "bye\n")
+		if code, _ := p.run(container("exit 7")); code != 7 {
+			t.Errorf("exit code %d, not 7", code)
+		}
+		if _, err := p.tryStart(container("", func(c *cri.ContainerConfig) { c.Command = []string{"nonesuch"} })); err == nil || !strings.Contains(err.Error(), "nonesuch") {
+			t.Errorf("no such program: %v", err)
+		}
+		if _, err := lab.runtime.RemoveContainer(ctx, &cri.RemoveContainerRequest{ContainerId: id}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStreams(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		ctx, cancel := limited()
+		defer cancel()
+		id := p.start(container("sleep 1000"))
+		r, err := lab.runtime.Exec(ctx, &cri.ExecRequest{ContainerId: id, Cmd: []string{"sh", "-c", "cat; echo e >&2; exit 4"}, Stdin: true, Stdout: true, Stderr: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, errout, err := p.stream(r.Url, "some input\n", false)
+		if out != "some input\n" || errout != "e\n" || err == nil || !strings.Contains(err.Error(), "exit code 4") {
+			t.Errorf("exec: %q, %q, %v", out, errout, err)
+		}
+		r, err = lab.runtime.Exec(ctx, &cri.ExecRequest{ContainerId: id, Cmd: []string{"sh", "-c", "test -t 0 && read x && echo got $x"}, Tty: true, Stdin: true, Stdout: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, _, err := p.stream(r.Url, "y\n", true); !strings.Contains(out, "got y") || err != nil {
+			t.Errorf("exec with a terminal: %q, %v", out, err)
+		}
+		c := container("read line; echo got $line; sleep 1000", func(c *cri.ContainerConfig) { c.Stdin, c.StdinOnce = true, false })
+		id = p.start(c)
+		a, err := lab.runtime.Attach(ctx, &cri.AttachRequest{ContainerId: id, Stdin: true, Stdout: true, Stderr: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go p.stream(a.Url, "attached\n", false)
+		p.says(c, "got attached\n")
+		// A container with a terminal of its own.
+		c = container("test -t 1 && echo terminal; sleep 0.2", func(c *cri.ContainerConfig) { c.Tty, c.Stdin = true, true })
+		if code, log := p.run(c); code != 0 || !strings.Contains(log, "terminal") {
+			t.Errorf("a container with a terminal: %d, %q", code, log)
+		}
+	})
+}
+
+// TestPod has the containers of a pod share what they shall.
+func TestPod(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		dir := t.TempDir()
+		volume := func(readonly bool) func(*cri.ContainerConfig) {
+			return func(c *cri.ContainerConfig) {
+				c.Mounts = append(c.Mounts, &cri.Mount{ContainerPath: "/vol", HostPath: dir, Readonly: readonly})
+			}
+		}
+		if code, log := p.run(container("echo from init > /vol/init", volume(false))); code != 0 {
+			t.Fatalf("init container: %d, %s", code, log)
+		}
+		a := p.start(container("nc -l -p 8000 -e cat /vol/init & sleep 1000", volume(false)))
+		b := p.start(container("sleep 1000", volume(true)))
+		if got := p.sh(b, "cat /vol/init"); got != "from init" {
+			t.Errorf("the volume has %q", got)
+		}
+		if out, code := p.exec(b, "touch", "/vol/x"); code == 0 {
+			t.Errorf("a read-only volume is written to: %s", out)
+		}
+		got := ""
+		for range 100 {
+			if got, _ = p.exec(b, "nc", "127.0.0.1", "8000"); got == "from init\n" {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if got != "from init\n" {
+			t.Errorf("over the loopback of the pod comes %q", got)
+		}
+		if got := p.sh(b, "ps | grep -c '[s]leep 1000'"); got != "1" {
+			t.Errorf("a container sees %s processes of others", got)
+		}
+		p.sh(a, "ipcmk -S 1 2>/dev/null || true; echo > /dev/shm/file")
+		p.sh(b, "test -e /dev/shm/file")
+		ip := p.ip()
+		if got := p.sh(b, "ip -4 addr show eth0"); !strings.Contains(got, ip) {
+			t.Errorf("the address of the pod is %s, inside\n%s", ip, got)
+		}
+	})
+}
+
+// ip is the pod's address.
+func (p *pod) ip() string {
+	p.Helper()
+	ctx, cancel := limited()
+	defer cancel()
+	r, err := lab.runtime.PodSandboxStatus(ctx, &cri.PodSandboxStatusRequest{PodSandboxId: p.id})
+	if err != nil {
+		p.Fatal(err)
+	}
+	return r.Status.Network.Ip
+}
+
+func TestSharedPID(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		share := cri.NamespaceMode_POD
+		p := newPod(t, h, func(c *cri.PodSandboxConfig) { c.Linux.SecurityContext.NamespaceOptions.Pid = share })
+		shared := func(c *cri.ContainerConfig) { c.Linux.SecurityContext.NamespaceOptions.Pid = share }
+		p.start(container("sleep 1001; true", shared))
+		b := p.start(container("sleep 1002; true", shared))
+		got := ""
+		for range 100 { // until both have come so far
+			if got = p.sh(b, "ps"); strings.Contains(got, "sleep 1001") && strings.Contains(got, "sleep 1000000") {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Errorf("ps says\n%s", got)
+	})
+}
+
+func TestPortForward(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		c := container("while :; do echo hello | nc -l -p 8080; done")
+		p.start(c)
+		port, stop := p.forward(8080)
+		defer stop()
+		for range 100 {
+			if got := talk(port); got == "hello\n" {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Errorf("through the forwarded port comes %q", talk(port))
+	})
+}
+
+// talk reads a line from a port.
+func talk(port uint16) string {
+	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), 10*time.Second)
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	line, _ := bufio.NewReader(conn).ReadString('\n')
+	return line
+}
+
+func TestStats(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		id := p.start(container("x=$(head -c 8000000 /dev/zero | tr '\\0' x); while :; do :; done"))
+		ctx, cancel := limited()
+		defer cancel()
+		for range 300 {
+			r, err := lab.runtime.ContainerStats(ctx, &cri.ContainerStatsRequest{ContainerId: id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := r.Stats
+			if s.Cpu != nil && s.Cpu.UsageCoreNanoSeconds.GetValue() > 100e6 && s.Memory != nil && s.Memory.WorkingSetBytes.GetValue() > 4<<20 {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		r, _ := lab.runtime.ContainerStats(ctx, &cri.ContainerStatsRequest{ContainerId: id})
+		t.Errorf("a busy container has %v", r)
+	})
+}
+
+func TestMemoryLimit(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		c := container("x=0123456789abcdef; while :; do x=$x$x; done", func(c *cri.ContainerConfig) {
+			c.Linux.Resources.MemoryLimitInBytes = 48 << 20
+		})
+		st := p.end(p.start(c))
+		if st.ExitCode != 137 || st.Reason != "OOMKilled" {
+			t.Errorf("exit code %d, reason %s", st.ExitCode, st.Reason)
+		}
+		if code, _ := p.run(container("true")); code != 0 {
+			t.Errorf("another container of the pod then: %d", code)
+		}
+	})
+}
+
+// hostLimit reads a file of the container's cgroup on the host.
+func (p *pod) hostLimit(id, v1, v2 string) string {
+	p.Helper()
+	for _, name := range []string{
+		"/sys/fs/cgroup/" + strings.SplitN(v1, ".", 2)[0] + p.conf.Linux.CgroupParent + "/" + id + "/" + v1,
+		"/sys/fs/cgroup" + p.conf.Linux.CgroupParent + "/" + id + "/" + v2,
+	} {
+		if data, err := os.ReadFile(name); err == nil {
+			return strings.TrimSpace(string(data))
+		}
+	}
+	p.Errorf("no file %s or %s", v1, v2)
+	return ""
+}
+
+func TestUpdate(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		id := p.start(container("sleep 1000", func(c *cri.ContainerConfig) {
+			c.Linux.Resources = &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 50000, MemoryLimitInBytes: 64 << 20}
+		}))
+		if got := p.hostLimit(id, "cpu.cfs_quota_us", "cpu.max"); !strings.HasPrefix(got, "50000") {
+			t.Errorf("quota %q", got)
+		}
+		if got := p.hostLimit(id, "memory.limit_in_bytes", "memory.max"); got != strconv.Itoa(64<<20) {
+			t.Errorf("memory %q", got)
+		}
+		ctx, cancel := limited()
+		defer cancel()
+		_, err := lab.runtime.UpdateContainerResources(ctx, &cri.UpdateContainerResourcesRequest{
+			ContainerId: id, Linux: &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 70000, MemoryLimitInBytes: 96 << 20},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.hostLimit(id, "cpu.cfs_quota_us", "cpu.max"); !strings.HasPrefix(got, "70000") {
+			t.Errorf("quota %q after the update", got)
+		}
+		if got := p.hostLimit(id, "memory.limit_in_bytes", "memory.max"); got != strconv.Itoa(96<<20) {
+			t.Errorf("memory %q after the update", got)
+		}
+		if got := p.sh(id, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | head -n1"); got != strconv.Itoa(96<<20) {
+			t.Errorf("memory %q inside after the update", got)
+		}
+	})
+}
+
+// TestSecurity has the settings of a security context that show inside.
+func TestSecurity(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h, func(c *cri.PodSandboxConfig) {
+			c.Linux.Sysctls = map[string]string{"net.ipv4.ip_unprivileged_port_start": "80", "kernel.msgmax": "12345"}
+		})
+		context := func(f func(*cri.LinuxContainerSecurityContext)) func(*cri.ContainerConfig) {
+			return func(c *cri.ContainerConfig) { f(c.Linux.SecurityContext) }
+		}
+		profile := filepath.Join(t.TempDir(), "seccomp.json")
+		os.WriteFile(profile, []byte(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}`), 0o644)
+		none := func(c *cri.LinuxContainerSecurityContext) {}
+		for _, x := range []struct {
+			name, script, want string
+			set                func(*cri.LinuxContainerSecurityContext)
+		}{
+			{"sysctl of the network", "cat /proc/sys/net/ipv4/ip_unprivileged_port_start", "80\n", none},
+			{"sysctl of IPC", "cat /proc/sys/kernel/msgmax", "12345\n", none},
+			{"capabilities added", "grep CapEff /proc/self/status | cut -f2", "", func(c *cri.LinuxContainerSecurityContext) {
+				c.Capabilities = &cri.Capability{AddCapabilities: []string{"NET_ADMIN", "SYS_TIME"}, DropCapabilities: []string{"CHOWN"}}
+			}},
+			{"a capability works", "ip link set lo mtu 1400 && cat /sys/class/net/lo/mtu", "1400\n", func(c *cri.LinuxContainerSecurityContext) {
+				c.Capabilities = &cri.Capability{AddCapabilities: []string{"NET_ADMIN"}}
+			}},
+			{"a capability is missing", "chown 1 /tmp 2>/dev/null || echo no", "no\n", func(c *cri.LinuxContainerSecurityContext) {
+				c.Capabilities = &cri.Capability{DropCapabilities: []string{"ALL"}}
+			}},
+			{"default profile", "grep Seccomp: /proc/self/status | cut -f2", "2\n", none},
+			{"no profile", "grep Seccomp: /proc/self/status | cut -f2", "0\n", func(c *cri.LinuxContainerSecurityContext) {
+				c.Seccomp = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}
+			}},
+			{"own profile", "mkdir /tmp/d 2>/dev/null || echo no", "no\n", func(c *cri.LinuxContainerSecurityContext) {
+				c.Seccomp = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: profile}
+			}},
+			{"masked path", "wc -c < /proc/interrupts", "0\n", none},
+			{"read-only path", "(echo 1 > /proc/sys/kernel/msgmax) 2>/dev/null || echo no", "no\n", none},
+			{"user", "id -u; id -g; id -G", "1000\n2000\n2000 3000\n", func(c *cri.LinuxContainerSecurityContext) {
+				c.RunAsUser, c.RunAsGroup, c.SupplementalGroups = &cri.Int64Value{Value: 1000}, &cri.Int64Value{Value: 2000}, []int64{3000}
+			}},
+			{"read-only root", "touch /x 2>/dev/null || echo no", "no\n", func(c *cri.LinuxContainerSecurityContext) { c.ReadonlyRootfs = true }},
+			{"no new privileges", "grep NoNewPrivs /proc/self/status | cut -f2", "1\n", func(c *cri.LinuxContainerSecurityContext) { c.NoNewPrivs = true }},
+		} {
+			code, log := p.run(container(x.script, context(x.set)))
+			if x.name == "capabilities added" {
+				x.want = capabilities // as runc has them
+				if h == "runc" {
+					capabilities, x.want = log, log
+				}
+			}
+			if code != 0 || log != x.want {
+				t.Errorf("%s: exit code %d, %q, not %q", x.name, code, log, x.want)
+			}
+		}
+	})
+}
+
+// capabilities are those that runc gives.
+var capabilities string
+
+func TestPrivileged(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h, func(c *cri.PodSandboxConfig) { c.Linux.SecurityContext.Privileged = true })
+		code, log := p.run(container("mkdir /m && mount -t tmpfs tmpfs /m && echo mounted", func(c *cri.ContainerConfig) {
+			c.Linux.SecurityContext = &cri.LinuxContainerSecurityContext{Privileged: true, NamespaceOptions: c.Linux.SecurityContext.NamespaceOptions}
+		}))
+		if code != 0 || log != "mounted\n" {
+			t.Errorf("exit code %d, %q", code, log)
+		}
+	})
+}
+
+// TestHostNamespaces has what a sandbox has not: the reason is said.
+func TestHostNamespaces(t *testing.T) {
+	for _, h := range []string{"runsc", "runsc-cli"} {
+		p, err := tryPod(t, h, func(c *cri.PodSandboxConfig) {
+			c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE
+			c.Hostname = ""
+		})
+		switch {
+		case err != nil && !strings.Contains(err.Error(), "network of the host"):
+			t.Errorf("%s: %v", h, err)
+		case err == nil:
+			host, _ := os.ReadFile("/proc/net/dev")
+			id := p.start(container("sleep 1000", func(c *cri.ContainerConfig) {
+				c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE
+			}))
+			if got := p.sh(id, "cat /proc/net/dev"); strings.Count(got, "\n") < strings.Count(string(host), "\n")-1 {
+				t.Errorf("%s: the host has\n%sinside is\n%s", h, host, got)
+			}
+		}
+	}
+}
+
+// TestRestart has containerd go away and come back while pods run.
+func TestRestart(t *testing.T) {
+	p := newPod(t, "runsc")
+	c := container("echo begun; while ! test -e /tmp/go; do sleep 0.1; done; echo went on; exit 9")
+	id := p.start(c)
+	p.says(c, "begun")
+	lab.stop()
+	if err := lab.start(); err != nil {
+		t.Fatal(err)
+	}
+	if st := p.status(id); st.State != cri.ContainerState_CONTAINER_RUNNING {
+		t.Fatalf("after the restart the container is %v", st.State)
+	}
+	p.sh(id, "touch /tmp/go")
+	if st := p.end(id); st.ExitCode != 9 {
+		t.Errorf("exit code %d", st.ExitCode)
+	}
+	p.says(c, "went on")
+}
