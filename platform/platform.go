@@ -33,6 +33,16 @@ type Group interface {
 	Release()
 }
 
+// Titler is an AddressSpace with a host process of its own, which whoever looks at
+// the host finds by its number and knows by its command line.
+type Titler interface {
+	// SetTitle gives the process a command line; it is cut where it is long. It is
+	// done like a mapping.
+	SetTitle(title string)
+	// PID returns the process's number in the Sentry's PID namespace.
+	PID() int
+}
+
 // Context is the execution state of one application thread. Switch, Sleep and
 // Release are called by its owner only, Interrupt by anyone.
 type Context interface {

@@ -30,6 +30,7 @@ var mapperCalls = []stubCall{
 	{nr: unix.SYS_MMAP, reason: "map pages of the memory file or a donated descriptor for the Sentry"},
 	{nr: unix.SYS_MUNMAP, reason: "unmap them"},
 	{nr: unix.SYS_MPROTECT, reason: "change their protection"},
+	{nr: unix.SYS_PREAD64, reason: "copy a title from the file of control blocks"},
 	{nr: unix.SYS_WRITE, reason: "tell the Sentry that a request is done"},
 	{nr: unix.SYS_CLONE, arg0: [2]uint64{threadFlags, threadFlags + 1}, reason: "make an application thread"},
 	{nr: unix.SYS_CLONE, arg0: [2]uint64{processFlags, processFlags + 1}, reason: "the template makes a stub"},

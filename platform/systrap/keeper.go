@@ -32,6 +32,7 @@ type keeper struct {
 	hasClock          bool   // every stub has the clock page
 	xstate            int    // size of the extended state in bytes
 	xfeatures         uint64 // its components, XCR0
+	titles            bool   // stubs have command lines
 
 	root *family // of the sandbox itself
 
@@ -163,9 +164,9 @@ func (k *keeper) makeTemplate() error {
 		{"map the scratch page", unix.SYS_MMAP, []uintptr{scratchAddr, scratchPage, unix.PROT_READ | unix.PROT_WRITE, shared, k.ctls.Fd(), at + ctlSize}},
 		{"unblock signals", unix.SYS_RT_SIGPROCMASK, []uintptr{unix.SIG_SETMASK, scratchAddr + 0x100, 0, 8}},
 	}
+	scratch := (*[scratchPage / 8]uint64)(unsafe.Add(k.ctlMem, at+ctlSize))
 	// struct sigaction of the kernel: handler, flags, restorer, mask.
 	const saSigInfo, saRestorer, saOnStack, saNoDefer = 0x4, 0x04000000, 0x08000000, 0x40000000
-	scratch := (*[scratchPage / 8]uint64)(unsafe.Add(k.ctlMem, at+ctlSize))
 	copy(scratch[:], []uint64{uint64(stub.signal), saSigInfo | saRestorer | saOnStack | saNoDefer, uint64(stub.sigreturn), 0})
 	for _, sig := range []unix.Signal{unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, interruptSignal} {
 		calls = append(calls, call{"handle " + sig.String(), unix.SYS_RT_SIGACTION, []uintptr{uintptr(sig), scratchAddr, 0, 8}})
@@ -175,6 +176,11 @@ func (k *keeper) makeTemplate() error {
 		call{"no_new_privs", unix.SYS_PRCTL, []uintptr{unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0}},
 		call{"filter", unix.SYS_SECCOMP, []uintptr{unix.SECCOMP_SET_MODE_FILTER, 0, scratchAddr + 64*8}})
 	for _, c := range calls {
+		if c.nr == unix.SYS_PRCTL { // from here on there are fewer calls
+			if err := k.setTitles(t, regs, scratch[titleWords:]); err != nil {
+				return fmt.Errorf("template stub: %w", err)
+			}
+		}
 		if _, err := t.Call(codeAddr, regs, c.nr, c.args...); err != nil {
 			return fmt.Errorf("template stub: %s: %w", c.what, err)
 		}

@@ -18,6 +18,10 @@ const (
 	ctlStride   = 0x8000 // control block and scratch page in their file
 	// clockAddr is the page that tells the time, read-only in the stub.
 	clockAddr = ctlAddr + ctlStride
+	// titleAddr is a private page with the command line that ps(1) shows on the
+	// host. The application can write to it, as it could to its own natively.
+	titleAddr = clockAddr + 0x1000
+	titleSize = 0x400 // bytes; the last is not zero (see setTitles)
 	// areaAddr is where the thread areas are, one for each thread number.
 	areaAddr = stubBase + 0x100000
 	areaSize = 0x8000
@@ -37,8 +41,9 @@ const (
 	maxEntries  = (ctlSize - ctlEntries) / (entryWords * 8)
 	goodResult  = 1
 	badResult   = 1 << 32
-	scratchErr  = 0x00 // u64: errno of the first failed entry, for the log only
-	scratchPID  = 0x08 // u32: where clone leaves the number of a new process
+	scratchErr  = 0x00  // u64: errno of the first failed entry, for the log only
+	scratchPID  = 0x08  // u32: where clone leaves the number of a new process
+	scratchText = 0x800 // where the Sentry puts a title for the mapper to read
 	scratchPage = 0x1000
 )
 

@@ -18,6 +18,7 @@ type space struct {
 	pending atomic.Bool // queue is not empty
 	mu      sync.Mutex
 	queue   []entry
+	titled  bool // the queue has a title, which only the mapper can set
 
 	// Patched call sites (patch.go).
 	running    atomic.Int32 // threads that may execute application code
@@ -69,6 +70,7 @@ func (s *space) Flush() error {
 	defer s.p.mu.Unlock()
 	err := s.p.carryOut(s.queue)
 	s.queue = s.queue[:0]
+	s.titled = false
 	s.pending.Store(false)
 	return err
 }
@@ -77,7 +79,7 @@ func (s *space) Flush() error {
 func (s *space) take(list *[maxCarried]entry) (n int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) > len(list) {
+	if s.titled || len(s.queue) > len(list) {
 		return 0, false
 	}
 	n = copy(list[:], s.queue)
@@ -90,7 +92,7 @@ func (s *space) take(list *[maxCarried]entry) (n int, ok bool) {
 func (s *space) short() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.queue) <= maxCarried
+	return !s.titled && len(s.queue) <= maxCarried
 }
 
 // Release implements platform.AddressSpace.

@@ -42,6 +42,7 @@ func (s *sandbox) describe(ns *kernel.PIDNamespace, tg *kernel.ThreadGroup) cont
 		p.CPUShare = 100 * float64(p.CPUNanos) / float64(age)
 	}
 	if m := t.MM(); m != nil {
+		p.HostPID = m.HostPID()
 		p.RSS = m.Usage().RSS
 	}
 	p.Command = strings.TrimRight(string(bytes.ReplaceAll(t.Cmdline(4096), []byte{0}, []byte{' '})), " ")

@@ -20,16 +20,20 @@ func psCommand() *command {
 			return err
 		}
 		defer ct.Close()
-		processes, err := ct.Processes()
-		if err != nil {
-			return err
-		}
 		switch format {
 		case "table":
+			processes, err := ct.Processes()
+			if err != nil {
+				return err
+			}
 			a.printProcesses(processes)
 			return nil
 		case "json":
-			return a.printJSON([]int{ct.Sentry.PID})
+			pids, err := ct.HostPIDs()
+			if err != nil {
+				return err
+			}
+			return a.printJSON(pids)
 		}
 		return fmt.Errorf("invalid format option %q (table, json)", format)
 	}

@@ -167,6 +167,7 @@ type ExecArgs struct {
 // A Process is one line of ps.
 type Process struct {
 	PID       int32   `json:"pid"`
+	HostPID   int     `json:"hostPID,omitempty"` // of the host process that runs it, in the Sentry's PID namespace; 0: none
 	PPID      int32   `json:"ppid"`
 	PGID      int32   `json:"pgid"`
 	SID       int32   `json:"sid"`

@@ -32,6 +32,7 @@ func Load(bundle string) (*specs.Spec, error) {
 	if err := Check(&s); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	inheritRlimits(s.Process)
 	return &s, checkRoot(&s)
 }
 
@@ -44,6 +45,7 @@ func LoadProcess(file string) (*specs.Process, error) {
 	if err := CheckProcess(&p); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	inheritRlimits(&p)
 	return &p, nil
 }
 

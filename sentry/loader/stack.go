@@ -144,6 +144,7 @@ func buildStack(t *kernel.Task, m *mm.MemoryManager, args *kernel.LoadArgs, exec
 	if _, err := m.CopyOut(s.sp, b); err != nil {
 		return 0, unix.E2BIG
 	}
+	m.SetTitle(args.Argv)
 	m.SetInfo(func(i *mm.Info) {
 		i.ArgStart, i.ArgEnd, i.EnvStart, i.EnvEnd = argStart, envStart, envStart, envEnd
 		i.StackStart = s.sp

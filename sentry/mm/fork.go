@@ -19,6 +19,7 @@ func (m *MemoryManager) Fork(p platform.Platform, flush func() error) (*MemoryMa
 		p.InheritPatches(m.as)
 	}
 	n.brk = m.brk
+	n.setTitle(m.title)
 	n.Info = m.Info
 	n.dumpable.Store(m.Info.Dumpable == 1)
 	if o := m.Owner(); o != nil {

@@ -2,6 +2,7 @@ package mm
 
 import (
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -31,6 +32,7 @@ type MemoryManager struct {
 	lockFuture bool
 
 	owner atomic.Value // see SetOwner
+	title string       // see SetTitle
 
 	// dead are references to drop once the host has let go of the pages.
 	dead  []held
@@ -110,6 +112,40 @@ func New(p platform.Platform, file *pgalloc.File, layout Layout) (*MemoryManager
 	m.Info.Dumpable = 1
 	m.dumpable.Store(true)
 	return m, nil
+}
+
+// SetTitle lets who looks at the host see the command line of a program that is
+// being loaded, its arguments with blanks between.
+func (m *MemoryManager) SetTitle(argv []string) {
+	const most = 1 << 10 // a title is cut anyway
+	n := 0
+	for i, a := range argv {
+		if n += len(a) + 1; n > most {
+			argv = argv[:i+1]
+			break
+		}
+	}
+	title := strings.Join(argv, " ")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.setTitle(title[:min(len(title), most)])
+}
+
+// setTitle is SetTitle with m.mu held.
+func (m *MemoryManager) setTitle(title string) {
+	m.title = title
+	if t, ok := m.as.(platform.Titler); ok && title != "" {
+		t.SetTitle(title)
+	}
+}
+
+// HostPID returns the number, in the Sentry's PID namespace, of the host process
+// that is the address space; 0 if there is none of its own.
+func (m *MemoryManager) HostPID() int {
+	if t, ok := m.as.(platform.Titler); ok {
+		return t.PID()
+	}
+	return 0
 }
 
 // AddressSpace returns what the platform runs.

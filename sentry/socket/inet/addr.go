@@ -53,9 +53,11 @@ func (s *Socket) parseAddr(addr []byte, bind bool) (tcpip.FullAddress, error) {
 			return tcpip.FullAddress{}, unix.EAFNOSUPPORT
 		}
 		a := parseIn(addr)
+		ip := [4]byte{127, 0, 0, 1} // what 0.0.0.0 means as a destination
 		if a.Addr.Len() == 4 {
-			a.Addr = tcpip.AddrFrom16(netip.AddrFrom4(a.Addr.As4()).As16())
+			ip = a.Addr.As4()
 		}
+		a.Addr = tcpip.AddrFrom16(netip.AddrFrom4(ip).As16())
 		return a, nil
 	case len(addr) < sizeofIn6Old:
 		return tcpip.FullAddress{}, unix.EINVAL

@@ -612,3 +612,14 @@ CASE(nothing_to_linger_for) {
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	CHECK(close(s) == 0 && since(&t) < 1000);
 }
+CASE(v6_datagram_socket_to_any_v4) {
+	int s = socket(AF_INET6, SOCK_DGRAM, 0);
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(5432)};
+	struct sockaddr_in6 me;
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	socklen_t n = sizeof me;
+	CHECK(connect(s, (void *)&any, sizeof any) == 0 && getsockname(s, (void *)&me, &n) == 0 && n == sizeof me);
+	CHECK(me.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&me.sin6_addr) && me.sin6_addr.s6_addr[12] == 127);
+	CHECK(connect(s, &none, sizeof none) == 0 && connect(s, (void *)&any, sizeof any) == 0);
+	CHECK(getsockname(s, (void *)&me, &n) == 0 && IN6_IS_ADDR_V4MAPPED(&me.sin6_addr));
+}

@@ -81,6 +81,7 @@ docker unpause $C >/dev/null; state Status; sleep 0.5; c=$(ex cat /n); [ "$c" -g
 	{name: "seccomp-default", script: `run lab/bb:1 sh -c 'exec 2>&1; grep Seccomp: /proc/self/status; unshare -m true; echo $?'; run --security-opt seccomp=unconfined lab/bb:1 grep Seccomp: /proc/self/status`, want: "Seccomp:.2\nunshare.*\n1\nSeccomp:.0\n"},
 	{name: "no-new-privileges", script: `run --security-opt no-new-privileges lab/bb:1 grep NoNewPrivs /proc/self/status; run lab/bb:1 grep NoNewPrivs /proc/self/status; up --security-opt no-new-privileges lab/bb:1 sleep 100; ex grep NoNewPrivs /proc/self/status`, want: "NoNewPrivs:.1\nNoNewPrivs:.0\nNoNewPrivs:.1\n"},
 	{name: "ulimit", script: `run --ulimit nofile=100:200 --ulimit nproc=50 --ulimit core=0 --ulimit stack=16777216 lab/deb:1 bash -c 'ulimit -n; ulimit -Hn; ulimit -u; ulimit -c; ulimit -s'`, want: "100\n200\n50\n0\n16384\n"},
+	{name: "limits-inherited", script: `run lab/deb:1 sh -c 'sed "s/ *$//" /proc/self/limits'; up lab/deb:1 sleep 100; ex sh -c 'sed "s/ *$//" /proc/self/limits'`, want: ".*Max open files.*"},
 	{name: "proc-masked", script: `run lab/bb:1 sh -c 'exec 2>&1; ls /sys/firmware | wc -l; echo 1 >/proc/sys/kernel/domainname; for f in kcore keys timer_list; do [ -s /proc/$f ] && echo $f is seen; done; ls /proc/acpi /proc/scsi 2>/dev/null | grep -v :'; true`, want: "0\n.*Read-only file system\n"},
 
 	// Limits.
