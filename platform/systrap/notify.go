@@ -66,6 +66,11 @@ func (t *thread) answer() error {
 			return err
 		}
 	}
+	if t.note.nr != notifyCall {
+		// A signal woke it before we knew that it slept. It saw for itself that it may
+		// go on, and is at the first change it has to make: permit answers that.
+		return nil
+	}
 	t.reply = reply{id: t.asleep}
 	t.asleep = 0
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(t.listener), notifSend, uintptr(unsafe.Pointer(&t.reply)))
@@ -78,8 +83,10 @@ func (t *thread) answer() error {
 // permit lets the thread make the call e, which it is about to make; with any
 // other call its process ends.
 func (t *thread) permit(e *entry) error {
-	if err := t.receive(); err != nil {
-		return err
+	if t.asleep == 0 {
+		if err := t.receive(); err != nil {
+			return err
+		}
 	}
 	n := &t.note
 	same := n.arch == unix.AUDIT_ARCH_X86_64 && n.nr == int32(e[0])

@@ -115,7 +115,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: t.Platform().NewContext(), regs: t.regs, sched: t.childSched()}
 	defer func() {
 		if err != nil {
-			n.discard()
+			n.discard(t)
 		}
 	}()
 	n.started = k.Monotonic()
@@ -189,11 +189,12 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	return n, nil
 }
 
-// discard lets go of what a task that never ran holds.
-func (n *Task) discard() {
+// discard lets go of what a task that never ran holds. It has no process, so its
+// files are closed by its maker, as in Linux.
+func (n *Task) discard(maker vfs.Caller) {
 	n.dropUndo()
 	if f := n.fds.Load(); f != nil {
-		f.DecRef(n)
+		f.DecRef(maker)
 	}
 	if m := n.mmp.Load(); m != nil {
 		m.DecUsers()
@@ -502,7 +503,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	tg.CPULimitChanged()
 	im, err := load(t)
 	if err != nil {
-		t.discard()
+		t.discard(k.NewCaller(a.FS, a.Mounts))
 		return nil, err
 	}
 	k.tree.Lock()
@@ -510,7 +511,7 @@ func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) 
 	if err != nil {
 		k.tree.Unlock()
 		im.MM.DecUsers()
-		t.discard()
+		t.discard(k.NewCaller(a.FS, a.Mounts))
 		return nil, err
 	}
 	if a.PIDNS.init == nil {

@@ -62,3 +62,24 @@ CASE(memfd_shared) { int fd = memfd_create("m", MFD_CLOEXEC); ftruncate(fd, P); 
 CASE(map_32bit) { char *p = mmap(0, P, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0); CHECK((uintptr_t)p < (1ul << 31)); }
 CASE(dev_zero_private) { int fd = open("/dev/zero", O_RDWR); char *p = mmap(0, P, 3, MAP_PRIVATE, fd, 0); CHECK(p != MAP_FAILED && p[5] == 0); p[5] = 1; }
 CASE(many_mappings) { for (int i = 0; i < 500; i++) { char *p = anon(P, i & 1 ? 3 : 1); CHECK(p != MAP_FAILED); if (i & 1) p[0] = i; } }
+
+// Signals find the caller wherever a change of mappings is under way.
+static volatile int storm_hits;
+static void storm_hit(int s) { storm_hits++; }
+CASE(copies_in_a_storm_of_signals) {
+	signal(SIGUSR1, storm_hit);
+	char *m = mmap(0, 16 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(m != MAP_FAILED);
+	pid_t storm, pid;
+	CHILD(storm) for (;;) CHECK(kill(getppid(), SIGUSR1) == 0);
+	for (int i = 0; i < 400; i++) {
+		CHILD(pid) _exit(3);
+		CHECK(pid > 0);
+		for (int j = 0; j < 16; j++) m[4096 * j] = i;
+		for (int j = 0; j < 16; j++) CHECK(m[4096 * j] == (char)i);
+		int st;
+		while (waitpid(pid, &st, 0) != pid) CHECK(errno == EINTR);
+		CHECK(WEXITSTATUS(st) == 3);
+	}
+	CHECK(kill(storm, SIGKILL) == 0 && storm_hits > 0);
+}

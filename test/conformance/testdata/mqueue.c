@@ -423,3 +423,14 @@ CASE(crowd) {
 	CHECK(n == 2000 && count(crowd) == 0);
 	mq_unlink("/q");
 }
+
+// A clone that fails has had the descriptors copied, and closes them again.
+CASE(clone_that_fails) {
+	mqd_t q = make("/q", 0, 3, 100);
+	int one = 1;
+	struct clone_args { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup; } a = {
+		.exit_signal = SIGCHLD, .set_tid = (uint64_t)&one, .set_tid_size = 1};
+	for (int i = 0; i < 20; i++) FAILS(syscall(SYS_clone3, &a, sizeof a), EEXIST);
+	CHECK(put(q, "a", 1) == 0 && got(q, "a", 1));
+	mq_unlink("/q");
+}
