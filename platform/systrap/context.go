@@ -103,7 +103,7 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	}
 	s.end()
 	c.state.Store(idle)
-	c.settleFP(command)
+	c.settle(command, r)
 	if err == nil {
 		err = c.prove(t)
 	}
@@ -148,7 +148,6 @@ func (c *context) prepare(t *thread, r *arch.Registers, fp *arch.FPState) (comma
 	if r.Eflags&trapFlag != 0 || r.GsBase != 0 {
 		command |= cmdFull
 	}
-	c.fsBase = r.FsBase
 	return command
 }
 
@@ -167,11 +166,13 @@ func (c *context) store(t *thread, r *arch.Registers) {
 	c.stored, c.inArea = *r, true
 }
 
-// settleFP notes what the stub has done.
-func (c *context) settleFP(command uint32) {
+// settle notes what the stub has done of what it was told, which is nothing
+// when an interrupt came first.
+func (c *context) settle(command uint32, r *arch.Registers) {
 	if command&cmdLoadFP != 0 {
 		c.fp = fpLive
 	}
+	c.fsBase = r.FsBase
 }
 
 // event reads why the stub stopped.

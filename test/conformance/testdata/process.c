@@ -122,3 +122,23 @@ CASE(thread_flood_is_survived) {
 #include <sys/prctl.h>
 static int core_bit(rlim_t limit, int dumpable, int sig) { pid_t p = fork(); if (!p) { struct rlimit r; getrlimit(RLIMIT_CORE, &r); r.rlim_cur = limit < r.rlim_max ? limit : r.rlim_max; setrlimit(RLIMIT_CORE, &r); prctl(PR_SET_DUMPABLE, dumpable); kill(getpid(), sig); _exit(1); } int s; CHECK(waitpid(p, &s, 0) == p && WIFSIGNALED(s) && WTERMSIG(s) == sig); return !!WCOREDUMP(s); }
 CASE(core_bit_of_the_status) { CHECK(!core_bit(0, 1, SIGSEGV)); CHECK(!core_bit(100, 1, SIGSEGV)); CHECK(!core_bit(1 << 30, 0, SIGABRT)); CHECK(!core_bit(1 << 30, 1, SIGTERM)); struct rlimit r; getrlimit(RLIMIT_CORE, &r); if (r.rlim_max > 1 << 24) CHECK(core_bit(1 << 24, 1, SIGSEGV)); }
+
+// A barrier interrupts threads before their first instruction.
+static volatile int barriers_stop;
+static __thread long barriers_passed = 41;
+static void *passes_barriers(void *v) {
+	CHECK(barriers_passed++ == 41);
+	for (;;) {
+		for (int i = 1; i <= 64; i *= 2) syscall(SYS_membarrier, i, 0, 0);
+		if (barriers_stop) return 0;
+	}
+}
+CASE(threads_begin_under_barriers) {
+	for (int n = 0; n < 30; n++) {
+		pthread_t t[4];
+		barriers_stop = 0;
+		for (int i = 0; i < 4; i++) CHECK(pthread_create(t + i, 0, passes_barriers, 0) == 0);
+		barriers_stop = 1;
+		for (int i = 0; i < 4; i++) pthread_join(t[i], 0);
+	}
+}
