@@ -163,55 +163,111 @@ func (c *Container) enterCgroup(joined func(), pids ...int) error {
 		err = c.setDevices(m)
 	}
 	if err != nil && machineCannot(err) {
-		c.opts.warn("cgroup of container %s: %v", c.ID, err)
-		return nil
+		return c.withoutCgroup(cg.Resources, err)
 	}
-	if err != nil {
-		return fmt.Errorf("cgroup: %w", err)
+	var refused *limitError
+	if err != nil && !errors.As(err, &refused) {
+		err = fmt.Errorf("cgroup: %w", err)
+	}
+	return err
+}
+
+// withoutCgroup decides whether a container can do without cgroups, or some of them.
+func (c *Container) withoutCgroup(r *cgroups.Resources, err error) error {
+	field := vital(r)
+	switch {
+	case Rootless() && (field != "" || pidsLimit(c.Spec.Linux.Resources) != 0):
+		c.opts.warn("container %s has no cgroup, which takes more than this user may: no limit but that of processes is kept, and there are no statistics of the host: %v", c.ID, err)
+	case Rootless():
+	case field != "":
+		return errNoController(field, err)
+	default:
+		c.opts.warn("cgroup of container %s: %v", c.ID, err)
 	}
 	return nil
 }
 
 // setLimits sets all limits at once, or, where the machine cannot, each kind by itself with a warning for those that it
-// has not.
+// has not. One on which the safety of the machine rests is an error, unless the machine is not ours.
 func (c *Container) setLimits(m cgroups.Manager, r *cgroups.Resources) error {
 	err := m.Set(r)
 	if err == nil || !machineCannot(err) {
 		return err
 	}
-	for _, part := range parts(r) {
-		err := m.Set(part)
-		if err != nil && !machineCannot(err) {
+	for _, p := range parts(r) {
+		err := m.Set(p.r)
+		switch {
+		case err == nil:
+		case !machineCannot(err):
 			return err
-		}
-		if err != nil {
+		case p.vital != "" && !Rootless():
+			return errNoController(p.vital, err)
+		default:
 			c.opts.warn("cgroup of container %s: %v", c.ID, err)
 		}
 	}
 	return nil
 }
 
+// A limitError is about a limit that would not bite.
+type limitError struct {
+	field string
+	err   error
+}
+
+// Error names the field and what to do.
+func (e *limitError) Error() string {
+	return fmt.Sprintf("linux.resources.%s: this machine cannot keep the limit: %v (is its controller mounted? see /proc/cgroups)", e.field, e.err)
+}
+
+// errNoController returns a limitError.
+func errNoController(field string, err error) error { return &limitError{field, err} }
+
+// vital names the first limit of a kind that nobody wants to be without unknowingly, "" if none is set.
+func vital(r *cgroups.Resources) string {
+	for _, p := range parts(r) {
+		if p.vital != "" {
+			return p.vital
+		}
+	}
+	return ""
+}
+
+// A part is a limit, or some that belong together.
+type part struct {
+	r     *cgroups.Resources
+	vital string // the field of the configuration that is set and must not be lost, "" if none is
+}
+
 // parts takes limits apart so that one that cannot be set does not keep the others from being set.
-func parts(r *cgroups.Resources) []*cgroups.Resources {
-	return []*cgroups.Resources{
-		{Memory: r.Memory, MemorySwap: r.MemorySwap, MemoryReservation: r.MemoryReservation},
-		{MemorySwappiness: r.MemorySwappiness},
-		{OomKillDisable: r.OomKillDisable},
-		{CpuShares: r.CpuShares, CpuWeight: r.CpuWeight},
-		{CpuQuota: r.CpuQuota, CpuPeriod: r.CpuPeriod},
-		{CpuBurst: r.CpuBurst},
-		{CPUIdle: r.CPUIdle},
-		{CpuRtRuntime: r.CpuRtRuntime, CpuRtPeriod: r.CpuRtPeriod},
-		{CpusetCpus: r.CpusetCpus, CpusetMems: r.CpusetMems},
-		{BlkioWeight: r.BlkioWeight, BlkioLeafWeight: r.BlkioLeafWeight, BlkioWeightDevice: r.BlkioWeightDevice},
-		{
+func parts(r *cgroups.Resources) []part {
+	given := func(set bool, field string) string {
+		if set {
+			return field
+		}
+		return ""
+	}
+	return []part{
+		{&cgroups.Resources{Memory: r.Memory}, given(r.Memory > 0, "memory.limit")},
+		{&cgroups.Resources{Memory: r.Memory, MemorySwap: r.MemorySwap}, ""}, // there can be memory without swap
+		{&cgroups.Resources{MemoryReservation: r.MemoryReservation}, ""},
+		{&cgroups.Resources{MemorySwappiness: r.MemorySwappiness}, ""},
+		{&cgroups.Resources{OomKillDisable: r.OomKillDisable}, ""},
+		{&cgroups.Resources{CpuShares: r.CpuShares, CpuWeight: r.CpuWeight}, ""},
+		{&cgroups.Resources{CpuQuota: r.CpuQuota, CpuPeriod: r.CpuPeriod}, given(r.CpuQuota > 0, "cpu.quota")},
+		{&cgroups.Resources{CpuBurst: r.CpuBurst}, ""},
+		{&cgroups.Resources{CPUIdle: r.CPUIdle}, ""},
+		{&cgroups.Resources{CpuRtRuntime: r.CpuRtRuntime, CpuRtPeriod: r.CpuRtPeriod}, ""},
+		{&cgroups.Resources{CpusetCpus: r.CpusetCpus, CpusetMems: r.CpusetMems}, given(r.CpusetCpus != "", "cpu.cpus")},
+		{&cgroups.Resources{BlkioWeight: r.BlkioWeight, BlkioLeafWeight: r.BlkioLeafWeight, BlkioWeightDevice: r.BlkioWeightDevice}, ""},
+		{&cgroups.Resources{
 			BlkioThrottleReadBpsDevice: r.BlkioThrottleReadBpsDevice, BlkioThrottleWriteBpsDevice: r.BlkioThrottleWriteBpsDevice,
 			BlkioThrottleReadIOPSDevice: r.BlkioThrottleReadIOPSDevice, BlkioThrottleWriteIOPSDevice: r.BlkioThrottleWriteIOPSDevice,
-		},
-		{HugetlbLimit: r.HugetlbLimit},
-		{NetClsClassid: r.NetClsClassid, NetPrioIfpriomap: r.NetPrioIfpriomap},
-		{Rdma: r.Rdma},
-		{Unified: r.Unified},
+		}, ""},
+		{&cgroups.Resources{HugetlbLimit: r.HugetlbLimit}, ""},
+		{&cgroups.Resources{NetClsClassid: r.NetClsClassid, NetPrioIfpriomap: r.NetPrioIfpriomap}, ""},
+		{&cgroups.Resources{Rdma: r.Rdma}, ""},
+		{&cgroups.Resources{Unified: r.Unified}, ""},
 	}
 }
 
@@ -227,6 +283,10 @@ func addPids(m cgroups.Manager, pids []int) error {
 
 // machineCannot tells an error that comes from the machine from one that comes from a value.
 func machineCannot(err error) bool {
+	var refused *limitError
+	if errors.As(err, &refused) {
+		return false // that has been decided
+	}
 	for _, e := range []error{
 		fs.ErrNotExist, fs.ErrPermission, unix.EROFS, unix.EOPNOTSUPP, unix.ENOTSUP, unix.ENODEV,
 		cgroups.ErrV1NoUnified, cgroups.ErrRootless, cgroups.ErrDevicesUnsupported,

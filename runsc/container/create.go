@@ -285,7 +285,7 @@ func (b *birth) launchSentry(null *os.File) error {
 		return err
 	}
 	defer listener.Close()
-	exit, err := os.OpenFile(filepath.Join(b.path, exitName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	exit, err := b.openExit()
 	if err != nil {
 		return err
 	}
@@ -318,6 +318,20 @@ func (b *birth) launchSentry(null *os.File) error {
 	}
 	b.client, err = control.NewClient(ours)
 	return err
+}
+
+// openExit makes the file for the exit status, with room for it should the disk be full by then.
+func (b *birth) openExit() (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(b.path, exitName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, 16)
+	if err != nil && err != unix.EOPNOTSUPP {
+		f.Close()
+		return nil, &os.PathError{Op: "allocate", Path: f.Name(), Err: err}
+	}
+	return f, nil
 }
 
 // setOOMScore asks the host to prefer, or spare, the sandbox as the container

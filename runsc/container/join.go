@@ -274,7 +274,7 @@ func (b *birth) launchKeeper(null *os.File, st *standIn) error {
 
 // handOver gives the container to the Sentry of its sandbox, and its end to the keeper.
 func (b *birth) handOver() error {
-	exit, err := os.OpenFile(filepath.Join(b.path, exitName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	exit, err := b.openExit()
 	if err != nil {
 		return err
 	}

@@ -200,8 +200,13 @@ func (c *Container) Signal(sig unix.Signal, all bool) error {
 	}
 	err := c.with(func(cl *control.Client) error { return cl.Signal(c.ID, 0, int32(sig), mode) })
 	var e *control.Error
-	if err != nil && sig == unix.SIGKILL && !errors.As(err, &e) {
-		return c.kill()
+	if err != nil && sig == unix.SIGKILL {
+		if !errors.As(err, &e) {
+			return c.kill()
+		}
+		if c.Current() == control.Stopped {
+			return nil // it ended before the Sentry could answer
+		}
 	}
 	return err
 }

@@ -6,22 +6,37 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A procID names a process of the host for good: a number is used again, a number with a start time is not.
+// A procID names a process of the host for good: a number is used again, a number with a start time is not before the
+// machine starts anew.
 type procID struct {
 	PID int `json:"pid"`
 	// Start is field 22 of /proc/PID/stat (proc_pid_stat(5)), in clock ticks after boot.
 	Start uint64 `json:"start"`
+	// Boot is the boot in which the process runs (/proc/sys/kernel/random/boot_id): numbers and start times begin
+	// anew with the next. "" if the machine does not tell.
+	Boot string `json:"boot,omitempty"`
 }
+
+// bootID reads what tells one boot of the machine from another.
+var bootID = sync.OnceValue(func() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+})
 
 // identify reads the start time of a process that is known to be there.
 func identify(pid int) (procID, error) {
 	start, _, err := procStat(pid)
-	return procID{PID: pid, Start: start}, err
+	return procID{PID: pid, Start: start, Boot: bootID()}, err
 }
 
 // procStat reads start time and state letter of a process.
@@ -42,7 +57,7 @@ func procStat(pid int) (start uint64, state byte, err error) {
 
 // alive tells whether the process runs; a zombie does not.
 func (p procID) alive() bool {
-	if p.PID <= 0 {
+	if p.PID <= 0 || p.Boot != "" && p.Boot != bootID() {
 		return false
 	}
 	start, state, err := procStat(p.PID)
