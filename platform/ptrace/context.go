@@ -139,6 +139,9 @@ func (c *context) fault(sig unix.Signal, r *arch.Registers) (platform.Event, err
 
 func (c *context) dead(err error) error {
 	if err == unix.ESRCH || err == unix.ECHILD {
+		if c.thread != nil {
+			reap(c.thread)
+		}
 		c.thread, c.space = nil, nil
 		return platform.ErrDead
 	}
@@ -247,6 +250,7 @@ func (c *context) Release() {
 
 // endThread ends a thread of a stub and reaps it.
 func endThread(t *tracee.Tracee) {
+	defer reap(t)
 	var r arch.Registers
 	if t.GetRegs(&r) != nil {
 		return
@@ -260,5 +264,14 @@ func endThread(t *tracee.Tracee) {
 			return
 		}
 	}
-	t.Wait()
+}
+
+// reap waits for the end of a thread that is ending, or has ended. A stub's first
+// thread cannot be waited for before each other one has been by its tracer.
+func reap(t *tracee.Tracee) {
+	for {
+		if status, err := t.Wait(); err != nil || !status.Stopped() {
+			return
+		}
+	}
 }

@@ -1,8 +1,14 @@
 package ptrace
 
 import (
+	"bytes"
+	"fmt"
+	"os"
 	"runtime"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
 	"ringfort/sentry/arch"
@@ -97,6 +103,57 @@ func TestJumpIntoStub(t *testing.T) {
 	regs.Rip = 0x400000
 	if ev, err = c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
 		t.Fatalf("the forged munmap was carried out: %+v, %v", ev, err)
+	}
+}
+
+// TestKilledStub has the host kill a stub while its thread is stopped. The
+// keeper can bury it and goes on making others.
+func TestKilledStub(t *testing.T) {
+	p := testPlatform(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	as := loadCode(t, p, []byte{0xb8, 0x27, 0x00, 0x00, 0x00, 0x0f, 0x05}) // mov eax, 39; syscall
+	c := p.NewContext()
+	defer c.Release()
+	regs, fp := &arch.Registers{Rip: 0x400000}, &arch.FPState{}
+	fp.Reset()
+	if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
+		t.Fatalf("%+v, %v", ev, err)
+	}
+	pid := as.(*space).stub.keeper.PID
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for state := byte(0); state != 'Z'; {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		state = data[bytes.LastIndexByte(data, ')')+2]
+	}
+	if ev, err := c.Switch(as, regs, fp); err != platform.ErrDead {
+		t.Errorf("a dead stub: %+v, %v", ev, err)
+	}
+	as.Release()
+	made := make(chan error, 1)
+	go func() {
+		for range poolSize + 1 {
+			other, err := p.NewAddressSpace()
+			if err != nil {
+				made <- err
+				return
+			}
+			other.Release()
+		}
+		made <- nil
+	}()
+	select {
+	case err := <-made:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second): // for a keeper that waits for ever
+		t.Fatal("the keeper makes no stub any more")
 	}
 }
 
