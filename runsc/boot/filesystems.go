@@ -43,6 +43,10 @@ func registerFileSystems(k *kernel.Kernel) {
 			return nil, err
 		}
 		o.Source = s.Source
+		o.Memory = k.MemoryTotal()
+		if con := kernel.ContainerOf(c); con != nil {
+			o.Memory = con.MemoryTotal()
+		}
 		return tmpfs.New(k.MemoryFile(), o), nil
 	}
 	for _, name := range []string{"tmpfs", "ramfs"} {

@@ -120,7 +120,18 @@ func (in *inode) allocate(off, n int64) (int64, error) {
 		in.recount()
 		return n, nil
 	}
-	// With a limit page by page, as much as fits.
+	// With a limit all at once if there is room even where nothing is backed yet.
+	if most := n + 2*usermem.PageSize; in.fs.charge(most) == nil {
+		start := off &^ usermem.PageMask
+		err := in.obj.Fill(uint64(start), uint64(roundUp(off+n)-start), uint64(roundUp(off+n)))
+		in.fs.used.Add(-most)
+		in.recount()
+		if err != nil {
+			return 0, unix.ENOSPC
+		}
+		return n, nil
+	}
+	// Else page by page, as much as fits.
 	done := int64(0)
 	for done < n {
 		at := off + done
@@ -249,11 +260,13 @@ func (in *inode) Pages(off, n uint64, at usermem.Access) (memmap.File, memmap.Ra
 	if in.fs.opts.Size > 0 {
 		// Whoever maps more than there is room for gets a bus error, as on Linux.
 		if _, _, ok := in.obj.Lookup(off, usermem.PageSize); !ok {
-			if in.fs.charge(usermem.PageSize) != nil {
-				return nil, memmap.Range{}, memmap.ErrBeyondEnd
+			if in.fs.charge(int64(n)) != nil {
+				n = usermem.PageSize
+				if in.fs.charge(usermem.PageSize) != nil {
+					return nil, memmap.Range{}, memmap.ErrBeyondEnd
+				}
 			}
-			in.fs.used.Add(-usermem.PageSize) // counted with the file's next change
-			n = usermem.PageSize
+			in.fs.used.Add(-int64(n)) // counted with the file's next change
 		}
 	}
 	r, err := in.obj.Acquire(off, n, end)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/auth"
 	"ringfort/sentry/pgalloc"
+	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 )
 
@@ -22,9 +23,13 @@ type Options struct {
 	UID  auth.KUID
 	GID  auth.KGID
 	Size uint64 // most bytes; 0 is no limit
-	// Percent is Size as a part of the memory the sandbox may use, if that is limited.
+	// Percent is Size as a part of Memory.
 	Percent uint64
-	Inodes  uint64 // most inodes; 0 is no limit
+	// Memory is what there is in all, in bytes: half of it is the limit if nothing else is said. 0 is not known.
+	Memory uint64
+	// unlimited: the options say so.
+	unlimited bool
+	Inodes    uint64 // most inodes; 0 is no limit
 	// Type is what /proc/mounts calls it; "" is tmpfs.
 	Type string
 	// Source is the device field of /proc/mounts.
@@ -43,8 +48,11 @@ type fileSystem struct {
 
 // New returns a tmpfs with its pages in mem.
 func New(mem *pgalloc.File, o Options) *vfs.Superblock {
+	if o.Memory == 0 {
+		o.Memory = uint64(mem.Limit())
+	}
 	if o.Percent > 0 {
-		o.Size = uint64(mem.Limit()) / 100 * o.Percent
+		o.Size = o.Memory / 100 * o.Percent
 	}
 	fs := newFS(mem, o)
 	mode := o.Mode
@@ -67,6 +75,9 @@ func newFS(mem *pgalloc.File, o Options) *fileSystem {
 	fs.sb.StatFSFunc = fs.statFS
 	fs.sb.ReleaseFunc = fs.release
 	fs.sb.Options = o.String()
+	if o.Size == 0 && !o.unlimited {
+		fs.opts.Size = o.Memory / 2 &^ usermem.PageMask // the default of Linux, which it does not show
+	}
 	return fs
 }
 
@@ -105,6 +116,7 @@ func ParseOptions(c vfs.Caller, data string) (Options, error) {
 				o.Percent, err = strconv.ParseUint(pct, 10, 16)
 			} else {
 				o.Size, err = parseSize(v)
+				o.unlimited = o.Size == 0
 			}
 		case "nr_blocks":
 			o.Size, err = parseSize(v)

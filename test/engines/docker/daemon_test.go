@@ -123,7 +123,7 @@ func (d *daemon) start() error {
 	if err != nil {
 		return err
 	}
-	if out, err := exec.Command(d.runsc, "install", "--config-file", conf).CombinedOutput(); err != nil {
+	if out, err := exec.Command(d.runsc, "install", "--default", "--config-file", conf).CombinedOutput(); err != nil {
 		return fmt.Errorf("runsc install: %w: %s", err, out)
 	}
 	log, err := os.Create(d.dir + "/dockerd.log")

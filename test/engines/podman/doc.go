@@ -1,0 +1,3 @@
+// Package podman runs containers with podman as root, without an option that is not podman's own. It runs as
+// `make test-engines`. Its storage, bridges and firewall are in a directory and in namespaces of its own.
+package podman
