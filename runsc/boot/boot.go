@@ -119,11 +119,14 @@ func lockIn() error {
 	return isolate.KeepCapabilities()
 }
 
+// logLevel is the least level of messages in the log.
+var logLevel slog.LevelVar
+
 // setLog directs the log, descriptor 2, which a person or an engine reads.
 func setLog(conf *Config) {
-	options := &slog.HandlerOptions{Level: slog.LevelInfo}
+	options := &slog.HandlerOptions{Level: &logLevel}
 	if conf.Debug {
-		options.Level = slog.LevelDebug
+		logLevel.Set(slog.LevelDebug)
 	}
 	var h slog.Handler = slog.NewTextHandler(os.Stderr, options)
 	if conf.LogFormat == "json" {

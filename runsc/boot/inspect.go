@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime"
 	"runtime/pprof"
 	"runtime/trace"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ringfort/runsc/control"
 	"ringfort/sentry/kernel"
@@ -78,6 +81,14 @@ func (s *sandbox) Stats(id string) (*control.Stats, error) {
 	st.SystemNanos += uint64(dead.Sys)
 	st.CPUNanos = st.UserNanos + st.SystemNanos
 	st.Unimplemented = s.k.Missing()
+	for _, l := range c.net.Stack.Interfaces() {
+		if l.Type != unix.ARPHRD_LOOPBACK {
+			st.NetworkLinks = append(st.NetworkLinks, control.NetIO{
+				Name: l.Name, RxBytes: l.Stats.RxBytes, RxPackets: l.Stats.RxPackets, RxErrors: l.Stats.RxErrors, RxDropped: l.Stats.RxDropped,
+				TxBytes: l.Stats.TxBytes, TxPackets: l.Stats.TxPackets, TxErrors: l.Stats.TxErrors, TxDropped: l.Stats.TxDropped,
+			})
+		}
+	}
 	return st, nil
 }
 
@@ -107,6 +118,16 @@ func (s *sandbox) Profile(kind string, seconds int, w io.Writer) error {
 	case "heap":
 		runtime.GC()
 		return pprof.Lookup("heap").WriteTo(w, 0)
+	case "block":
+		runtime.SetBlockProfileRate(1)
+		time.Sleep(d)
+		defer runtime.SetBlockProfileRate(0)
+		return pprof.Lookup("block").WriteTo(w, 0)
+	case "mutex":
+		was := runtime.SetMutexProfileFraction(1)
+		time.Sleep(d)
+		defer runtime.SetMutexProfileFraction(was)
+		return pprof.Lookup("mutex").WriteTo(w, 0)
 	case "trace":
 		if err := trace.Start(w); err != nil {
 			return fmt.Errorf("trace: %w", err)
@@ -115,5 +136,31 @@ func (s *sandbox) Profile(kind string, seconds int, w io.Writer) error {
 		trace.Stop()
 		return nil
 	}
-	return fmt.Errorf("no profile %q: use cpu, heap or trace", kind)
+	return fmt.Errorf("no profile %q: use cpu, heap, block, mutex or trace", kind)
 }
+
+// levels are the names that messages in the log have.
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+// Tune implements control.Tuner.
+func (s *sandbox) Tune(t *control.Tuning) error {
+	level, ok := levels[t.Level]
+	if t.Level != "" && !ok {
+		return fmt.Errorf("no log level %q: use debug, info, warn or error", t.Level)
+	}
+	switch t.Strace {
+	case "":
+	case "on":
+		s.k.SetTracer(newStrace(s.log))
+	case "off":
+		s.k.SetTracer(nil)
+	default:
+		return fmt.Errorf("strace %q: use on or off", t.Strace)
+	}
+	if t.Level != "" {
+		logLevel.Set(level)
+	}
+	return nil
+}
+
+var _ control.Tuner = (*sandbox)(nil)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sort"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -68,7 +67,7 @@ func commands() []*command {
 		createCommand(), startCommand(), runCommand(), stateCommand(), killCommand(), deleteCommand(), execCommand(),
 		psCommand(), listCommand(), pauseCommand(), resumeCommand(), updateCommand(), eventsCommand(), waitCommand(),
 		doCommand(), specCommand(), installCommand(), uninstallCommand(), featuresCommand(), syscallsCommand(), debugCommand(),
-		versionCommand(), helpCommand(),
+		metricServerCommand(), completionCommand(), versionCommand(), helpCommand(),
 	}
 }
 
@@ -82,6 +81,9 @@ func Main(deps *Deps) int {
 			return export.Main()
 		case "keep":
 			return container.Keep()
+		case completeWord:
+			complete(os.Stdout, os.Args[2:])
+			return 0
 		}
 	}
 	// What we inherit is nobody's unless it is passed on by name.
@@ -277,56 +279,3 @@ type list []string
 
 func (l *list) String() string     { return strings.Join(*l, ",") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
-
-// helpCommand prints what there is.
-func helpCommand() *command {
-	c := newCommand("help", "[command]", "show help", 0, 1)
-	c.run = func(a *app, args []string) error { return a.help(strings.Join(args, "")) }
-	return c
-}
-
-func (a *app) help(name string) error {
-	if name == "" {
-		fmt.Fprint(a.out, "runsc runs OCI containers behind a kernel of their own.\n\nUsage: runsc [global options] command [options] [arguments]\n\nCommands:\n")
-		for _, c := range commands() {
-			fmt.Fprintf(a.out, "  %-9s %s\n", c.name, c.about)
-		}
-		fmt.Fprint(a.out, "\nGlobal options:\n")
-		fs := flag.NewFlagSet("", flag.ContinueOnError)
-		new(app).globalFlags(fs)
-		a.printFlags(fs)
-		return nil
-	}
-	for _, c := range commands() {
-		if c.name == name {
-			fmt.Fprintf(a.out, "runsc %s - %s\n\nUsage: runsc %s [options] %s\n", c.name, c.about, c.name, c.args)
-			a.printFlags(c.flags)
-			return nil
-		}
-	}
-	return fmt.Errorf("help: no such command: %q", name)
-}
-
-// printFlags lists options; several names of one value share a line.
-func (a *app) printFlags(fs *flag.FlagSet) {
-	names := make(map[flag.Value][]string)
-	usage := make(map[flag.Value]*flag.Flag)
-	fs.VisitAll(func(f *flag.Flag) {
-		names[f.Value] = append(names[f.Value], f.Name)
-		usage[f.Value] = f
-	})
-	var lines []string
-	for v, n := range names {
-		sort.Slice(n, func(i, j int) bool { return len(n[i]) > len(n[j]) })
-		for i := range n {
-			n[i] = "--" + n[i]
-			if len(n[i]) == 3 {
-				n[i] = n[i][1:]
-			}
-		}
-		value, text := flag.UnquoteUsage(usage[v])
-		lines = append(lines, fmt.Sprintf("  %-28s %s\n", strings.TrimSpace(strings.Join(n, ", ")+" "+value), text))
-	}
-	sort.Strings(lines)
-	fmt.Fprint(a.out, strings.Join(lines, ""))
-}

@@ -130,3 +130,19 @@ func (c *Container) Stacks() (text string, err error) {
 func (c *Container) Profile(kind string, seconds int, out *os.File) error {
 	return c.with(func(cl *control.Client) error { return cl.Profile(kind, seconds, out) })
 }
+
+// Tune changes what the container's sandbox writes to its log, and returns where that is.
+func (c *Container) Tune(t *control.Tuning) (logFile string, err error) {
+	if err := c.with(func(cl *control.Client) error { return cl.Tune(t) }); err != nil {
+		return "", err
+	}
+	if c.Sandbox == "" {
+		return c.LogFile, nil
+	}
+	root, err := Open(c.opts, c.Sandbox)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	return root.LogFile, nil
+}

@@ -198,6 +198,9 @@ func (cl *Client) Stacks() (string, error) {
 	return text, err
 }
 
+// Tune is Tuner.Tune.
+func (cl *Client) Tune(t *Tuning) error { return cl.call("tune", t, nil, nil, quickTimeout) }
+
 // Profile is Sandbox.Profile, written to out.
 func (cl *Client) Profile(kind string, seconds int, out *os.File) error {
 	return cl.call("profile", &target{Kind: kind, Seconds: seconds}, []*os.File{out}, nil,

@@ -174,6 +174,18 @@ func (s *Server) dispatch(c *conn, h *hangup, req *request, files []*os.File, du
 		}
 		closeAll(files)
 		return nil, s.setLimits(&w)
+	case "tune":
+		var t Tuning
+		err := decode(req, &t, files, func([]*os.File) error { return nil })
+		closeAll(files)
+		tuner, ok := s.sandbox.(Tuner)
+		if err == nil && !ok {
+			err = errors.New("this sandbox has nothing to tune")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return nil, tuner.Tune(&t)
 	}
 	var t target
 	if len(req.Args) > 0 {

@@ -43,6 +43,20 @@ type Sandbox interface {
 	Destroy(id string) error
 }
 
+// A Tuner is a Sandbox whose messages can be changed while it runs.
+type Tuner interface {
+	// Tune changes what t says.
+	Tune(t *Tuning) error
+}
+
+// Tuning is what of a sandbox can be changed for a person who looks into it.
+type Tuning struct {
+	// Level is the least level of messages in the log: "debug", "info", "warn" or "error"; "" leaves it alone.
+	Level string `json:"level,omitempty"`
+	// Strace turns the printing of system calls "on" or "off"; "" leaves it alone.
+	Strace string `json:"strace,omitempty"`
+}
+
 // A NetworkSetter is a Sandbox whose network can still be given between Create and Start. Some engines move links into
 // the network namespace only then (OCI runtime-spec, runtime.md#lifecycle, allows it).
 type NetworkSetter interface {

@@ -15,7 +15,7 @@ func (t *Task) publishAnswers() {
 	if !ok {
 		return
 	}
-	if t.k.trace != nil || t.seccomp.Load() != nil {
+	if t.watched() {
 		a.AnswerNothing()
 		return
 	}
@@ -37,8 +37,25 @@ func (t *Task) publishAnswers() {
 		a.Answer(unix.SYS_GETGID, uint64(c.UserNS.GID(c.RGID)))
 		a.Answer(unix.SYS_GETEGID, uint64(c.UserNS.GID(c.EGID)))
 	}
-	if t.seccomp.Load() != nil {
-		a.AnswerNothing() // another thread gave us a filter meanwhile
+	if t.watched() {
+		a.AnswerNothing() // since just now
+	}
+}
+
+// watched reports whether each system call of t must be seen.
+func (t *Task) watched() bool { return t.k.trace.Load() != nil || t.seccomp.Load() != nil }
+
+// SetTracer has all system calls from now on told to tr, nil for nobody. Tasks of
+// which none was told before are answered by the platform again only after their
+// next execve(2) or change of identity.
+func (k *Kernel) SetTracer(tr Tracer) {
+	if tr == nil {
+		k.trace.Store(nil)
+		return
+	}
+	k.trace.Store(&tr)
+	for _, t := range k.rootPIDNS.Tasks() {
+		t.withdrawAnswers()
 	}
 }
 
@@ -47,9 +64,9 @@ func (t *Task) publishAnswers() {
 func (t *Task) answerParent() {
 	t.ctxMu.RLock()
 	defer t.ctxMu.RUnlock()
-	if a, ok := t.ctx.(platform.Answerer); ok && t.k.trace == nil && t.seccomp.Load() == nil {
+	if a, ok := t.ctx.(platform.Answerer); ok && !t.watched() {
 		a.Answer(unix.SYS_GETPPID, uint64(t.PPID()))
-		if t.seccomp.Load() != nil {
+		if t.watched() {
 			a.AnswerNothing() // since just now
 		}
 	}

@@ -31,7 +31,7 @@ type Kernel struct {
 	// not implemented. It must not change once a task runs.
 	syscalls [maxSyscall]SyscallFunc
 	names    func(nr uintptr) string
-	trace    Tracer
+	trace    atomic.Pointer[Tracer]  // nil: no strace
 	missing  [maxSyscall]atomic.Bool // logged already
 
 	rootUserNS *auth.UserNamespace
@@ -143,8 +143,11 @@ type Config struct {
 // New returns a kernel without tasks.
 func New(c Config) (*Kernel, error) {
 	k := &Kernel{
-		platform: c.Platform, memory: c.Memory, loader: c.Loader, log: c.Log, names: c.Names, trace: c.Trace,
+		platform: c.Platform, memory: c.Memory, loader: c.Loader, log: c.Log, names: c.Names,
 		cpus: max(c.CPUs, 1), maxTask: c.MaxTasks, memTotal: c.MemoryTotal,
+	}
+	if c.Trace != nil {
+		k.trace.Store(&c.Trace)
 	}
 	var err error
 	if k.vdso, err = newVDSOPages(c.Memory); err != nil {

@@ -111,8 +111,9 @@ func (t *Task) serve() {
 	}
 	var ret uintptr
 	var err error
-	if tr := t.k.trace; tr != nil {
-		tr.Enter(t, nr, args)
+	tr := t.k.trace.Load()
+	if tr != nil {
+		(*tr).Enter(t, nr, args)
 	}
 	if f != nil {
 		ret, err = f(t, args)
@@ -120,8 +121,8 @@ func (t *Task) serve() {
 		t.reportMissing(nr)
 		err = unix.ENOSYS
 	}
-	if tr := t.k.trace; tr != nil {
-		tr.Exit(t, nr, args, ret, err)
+	if tr != nil {
+		(*tr).Exit(t, nr, args, ret, err)
 	}
 	t.inSyscall = false
 	t.setResult(ret, err)
