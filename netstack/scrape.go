@@ -65,6 +65,16 @@ func Scrape(nsPath string) (*Config, []*os.File, error) {
 	return s.cfg, s.files, nil
 }
 
+// View reads the network namespace at nsPath as Scrape does and leaves it to the host kernel: its links are to be seen
+// and no more. It needs no capability.
+func View(nsPath string) (*Config, error) {
+	s := &scraper{cfg: &Config{}, view: true}
+	if err := inNamespace(nsPath, s.run); err != nil {
+		return nil, err
+	}
+	return s.cfg, nil
+}
+
 // Release gives the links of the namespace back to the host kernel: it removes
 // the ingress filters Scrape put there. It is a no-op for links that have none.
 func Release(nsPath string) error {
@@ -87,6 +97,7 @@ type scraper struct {
 	cfg   *Config
 	files []*os.File
 	kept  map[int]bool // indexes of the links carried over
+	view  bool         // nothing is opened or taken over
 }
 
 func (s *scraper) note(format string, args ...any) {
@@ -156,6 +167,12 @@ func (s *scraper) link(l netlink.Link) (bool, error) {
 		if addr, ok := scrapeAddress(&ad); ok {
 			link.Addresses = append(link.Addresses, addr)
 		}
+	}
+	if s.view {
+		link.HasFile = false
+		s.cfg.Links = append(s.cfg.Links, link)
+		s.kept[a.Index] = true
+		return false, nil
 	}
 	addLinkLocal(&link, a.HardwareAddr)
 	f, gso, err := openPacket(a.Index, a.Name)

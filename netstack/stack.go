@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased"
 	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
@@ -123,8 +124,11 @@ func (s *Stack) configure(cfg *Config) error {
 	next := 0
 	for i := range cfg.Links {
 		l := &cfg.Links[i]
-		if !l.HasFile {
-			return fmt.Errorf("link %s: no packet socket", l.Name)
+		if !l.HasFile { // of a View
+			if err := s.addNIC(l, channel.New(0, l.MTU, tcpip.LinkAddress(parseMAC(l.MAC)))); err != nil {
+				return fmt.Errorf("link %s: %w", l.Name, err)
+			}
+			continue
 		}
 		if next >= len(s.files) {
 			return fmt.Errorf("link %s: %d packet sockets given, more links", l.Name, len(s.files))
@@ -175,15 +179,9 @@ func (s *Stack) addLoopback() error {
 }
 
 func (s *Stack) addEthernet(l *Link, f *os.File) error {
-	mac, err := net.ParseMAC(l.MAC)
-	if err != nil || len(mac) != 6 {
+	mac := parseMAC(l.MAC)
+	if mac == nil {
 		return fmt.Errorf("hardware address %q: %w", l.MAC, unix.EINVAL)
-	}
-	if l.Index <= LoopbackIndex {
-		return fmt.Errorf("interface index %d: %w", l.Index, unix.EINVAL)
-	}
-	if s.links[l.Index] != nil {
-		return fmt.Errorf("interface index %d: %w", l.Index, unix.EEXIST)
 	}
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -211,6 +209,25 @@ func (s *Stack) addEthernet(l *Link, f *os.File) error {
 	})
 	if err != nil {
 		return err
+	}
+	return s.addNIC(l, ep)
+}
+
+// parseMAC reads a hardware address of six octets, nil for anything else.
+func parseMAC(text string) net.HardwareAddr {
+	if mac, err := net.ParseMAC(text); err == nil && len(mac) == 6 {
+		return mac
+	}
+	return nil
+}
+
+// addNIC makes an interface of a link's endpoint.
+func (s *Stack) addNIC(l *Link, ep stack.LinkEndpoint) error {
+	if l.Index <= LoopbackIndex {
+		return fmt.Errorf("interface index %d: %w", l.Index, unix.EINVAL)
+	}
+	if s.links[l.Index] != nil {
+		return fmt.Errorf("interface index %d: %w", l.Index, unix.EEXIST)
 	}
 	qlen := l.TxQueueLen
 	if qlen <= 0 {

@@ -246,7 +246,7 @@ func TestValidName(t *testing.T) {
 }
 
 func TestCloseTwice(t *testing.T) {
-	s, err := New(&Config{Links: []Link{{Index: 2, Name: "eth0", MAC: "02:00:00:00:00:01"}}}, nil)
+	s, err := New(&Config{Links: []Link{{Index: 2, Name: "eth0", MAC: "02:00:00:00:00:01", HasFile: true}}}, nil)
 	if err == nil {
 		s.Close()
 		t.Fatal("a link without a socket was accepted")

@@ -18,7 +18,7 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Main(&cli.Deps{Scrape: scrape, ReleaseNet: netstack.Release, NewSandbox: boot.NewSandbox, Syscalls: table}))
+	os.Exit(cli.Main(&cli.Deps{Scrape: scrape, View: view, ReleaseNet: netstack.Release, NewSandbox: boot.NewSandbox, Syscalls: table}))
 }
 
 // table is the table of system calls as the command line prints it.
@@ -28,6 +28,15 @@ func table() []cli.Syscall {
 		rows = append(rows, cli.Syscall{Number: int(c.Nr), Name: c.Name, Support: c.Level.String(), Note: c.Note})
 	}
 	return rows
+}
+
+// view is netstack.View with the configuration in the form in which it travels.
+func view(nsPath string) ([]byte, error) {
+	config, err := netstack.View(nsPath)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(config)
 }
 
 // scrape is netstack.Scrape with the configuration in the form in which it travels.

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 func child(what string) {
-	rules, err := Sentry("ptrace")
+	rules, err := Sentry("ptrace", false)
 	if err == nil {
 		err = Install(rules)
 	}
@@ -212,7 +212,7 @@ func TestConditions(t *testing.T) {
 
 // TestNever checks what DESIGN forbids, on the data and through the compiled program.
 func TestNever(t *testing.T) {
-	rules, err := Sentry("ptrace")
+	rules, err := Sentry("ptrace", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,10 +235,33 @@ func TestNever(t *testing.T) {
 			t.Errorf("%s may never be allowed", Name(r.Nr))
 		}
 	}
+	// With the host's network there are sockets, but nothing raw, and of no other family.
+	host, err := Sentry("ptrace", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostProg, err := Compile(host, unix.SECCOMP_RET_TRAP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const flags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	for _, c := range []struct {
+		family, kind uint64
+		ok           bool
+	}{
+		{unix.AF_INET, unix.SOCK_STREAM | flags, true}, {unix.AF_INET6, unix.SOCK_DGRAM | flags, true},
+		{unix.AF_INET, unix.SOCK_RAW | flags, false}, {unix.AF_PACKET, unix.SOCK_DGRAM | flags, false},
+		{unix.AF_NETLINK, unix.SOCK_DGRAM | flags, false}, {unix.AF_UNIX, unix.SOCK_STREAM | flags, false},
+	} {
+		got := emulate(t, hostProg, unix.SYS_SOCKET, [6]uint64{c.family, c.kind, 0}) == unix.SECCOMP_RET_ALLOW
+		if got != c.ok {
+			t.Errorf("socket of family %d, kind %#x: %v", c.family, c.kind, got)
+		}
+	}
 	if _, err := Compile(Gofer(), unix.SECCOMP_RET_TRAP); err != nil {
 		t.Error(err)
 	}
-	if _, err := Sentry("none"); err == nil {
+	if _, err := Sentry("none", false); err == nil {
 		t.Error("rules for a platform that is none")
 	}
 }

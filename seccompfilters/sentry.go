@@ -6,8 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sentry returns the rules of the Sentry with the given platform.
-func Sentry(platform string) ([]Rule, error) {
+// Sentry returns the rules of the Sentry with the given platform. hostNetwork is for a container that was given the host's
+// network: only then are there sockets of the host.
+func Sentry(platform string, hostNetwork bool) ([]Rule, error) {
 	var first []Rule
 	switch platform {
 	case "ptrace":
@@ -21,6 +22,9 @@ func Sentry(platform string) ([]Rule, error) {
 	rules = append(rules, unixSockets()...)
 	rules = append(rules, hostFiles()...)
 	rules = append(rules, network()...)
+	if hostNetwork {
+		rules = append(rules, hostSockets()...)
+	}
 	return append(rules, profiles()...), nil
 }
 
@@ -125,4 +129,25 @@ func network() []Rule {
 		allow(unix.SYS_RECVFROM, "frames; answers of the gofer and of the resolver"),
 		allowIf(unix.SYS_SENDTO, "frames on a bound socket, queries on one connected to the resolver: no address", eq(4, 0)),
 	}
+}
+
+// hostSockets is for a container with the host's network, by nobody's wish but the engine's: what its sockets do, those of
+// the Sentry do. The Sentry looks at every address and option before (package hostinet); it is in the network namespace of
+// the host, but without a capability there.
+func hostSockets() []Rule {
+	var rules []Rule
+	for _, family := range []uint64{unix.AF_INET, unix.AF_INET6} {
+		for _, kind := range []uint64{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+			rules = append(rules, allowIf(unix.SYS_SOCKET, "host network: TCP, UDP and ping sockets, nothing raw",
+				eq(0, family), eq(1, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)))
+		}
+	}
+	rules = append(rules,
+		allow(unix.SYS_BIND, "host network: bind(2) of the application"),
+		allow(unix.SYS_CONNECT, "host network: connect(2) of the application"),
+		allow(unix.SYS_LISTEN, "host network: listen(2) of the application"))
+	for _, level := range []uint64{unix.SOL_SOCKET, unix.IPPROTO_IP, unix.IPPROTO_TCP, unix.IPPROTO_IPV6} {
+		rules = append(rules, allowIf(unix.SYS_SETSOCKOPT, "host network: the options that package hostinet lists", eq(1, level)))
+	}
+	return rules
 }

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/socket"
+	"ringfort/sentry/socket/hostinet"
 	"ringfort/sentry/socket/inet"
 	"ringfort/sentry/socket/netlink"
 	"ringfort/sentry/socket/packet"
@@ -90,6 +91,13 @@ func newSocket(t *task, family, typ, protocol int) (socket.Socket, error) {
 		}
 		return s, nil
 	case unix.AF_INET, unix.AF_INET6:
+		if ns.Host {
+			s, err := hostinet.New(ns, family, typ, protocol)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		}
 		s, err := inet.New(t, ns, family, typ, protocol)
 		if err != nil {
 			return nil, err
@@ -102,6 +110,9 @@ func newSocket(t *task, family, typ, protocol int) (socket.Socket, error) {
 		}
 		return s, nil
 	case unix.AF_PACKET:
+		if ns.Host {
+			return nil, unix.EPERM // the host's frames are not for a sandbox
+		}
 		s, err := packet.New(t, ns, typ, protocol)
 		if err != nil {
 			return nil, err

@@ -91,7 +91,7 @@ func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := seccompfilters.Sentry(conf.Platform)
+	rules, err := seccompfilters.Sentry(conf.Platform, conf.Network == HostNetwork)
 	if err != nil {
 		return nil, err
 	}

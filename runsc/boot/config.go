@@ -17,7 +17,7 @@ type Config struct {
 	Strace bool `json:"strace"`
 	// LogFormat is "text" or "json".
 	LogFormat string `json:"logFormat"`
-	// Network is "sandbox" (netstack over the given namespace) or "none".
+	// Network is "sandbox" (netstack over the given namespace), "none" or HostNetwork.
 	Network string `json:"network"`
 	// NumCPU is how many CPUs the application sees.
 	NumCPU int `json:"numCPU"`
@@ -38,6 +38,10 @@ type Config struct {
 	// Options are further settings by name, for rooms that want one without a change here.
 	Options map[string]string `json:"options,omitempty"`
 }
+
+// HostNetwork is the Network of a sandbox whose sockets are the host kernel's own. No option of runsc asks for it but the
+// container's configuration, by not having a network namespace.
+const HostNetwork = "host"
 
 // NewSandboxFunc builds the kernel. It is called once, after the process has been isolated (no host paths, no
 // capabilities) and before its system call filter is in place: what may not be done under the filter is done here.

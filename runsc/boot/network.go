@@ -18,17 +18,24 @@ func (s *sandbox) network(a *control.CreateArgs) (*netns.Namespace, error) {
 	if s.net != nil {
 		return s.net, nil
 	}
+	n, err := s.newNetwork(a)
+	if err != nil {
+		return nil, err
+	}
+	n.Host = s.conf.Network == HostNetwork
+	s.net = n
+	return n, nil
+}
+
+func (s *sandbox) newNetwork(a *control.CreateArgs) (*netns.Namespace, error) {
 	if len(a.Net) == 0 {
-		n, err := netns.New(s.k.InitUserNS())
-		s.net = n
-		return n, err
+		return netns.New(s.k.InitUserNS())
 	}
 	stack, err := newStack(a.Net, a.NetFiles)
 	if err != nil {
 		return nil, err
 	}
-	s.net = netns.FromStack(stack, s.k.InitUserNS())
-	return s.net, nil
+	return netns.FromStack(stack, s.k.InitUserNS()), nil
 }
 
 // newStack builds the stack from what runsc has read and opened in the host's namespace.

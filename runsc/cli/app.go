@@ -23,6 +23,8 @@ type Deps struct {
 	NewSandbox boot.NewSandboxFunc
 	// Scrape reads a network namespace.
 	Scrape container.ScrapeFunc
+	// View reads a network namespace and leaves it alone.
+	View func(nsPath string) (config []byte, err error)
 	// ReleaseNet gives the links of one back.
 	ReleaseNet func(nsPath string) error
 	// Syscalls returns the table of system calls by number.
@@ -218,7 +220,7 @@ func (a *app) complete() error {
 			return fmt.Errorf("--%s: unknown %s %q (%s)", c.option, c.option, c.value, strings.Join(c.known, ", "))
 		}
 	}
-	o.Version, o.Scrape, o.ReleaseNet, o.Warn = Version, a.deps.Scrape, a.deps.ReleaseNet, logrus.Warnf
+	o.Version, o.Scrape, o.View, o.ReleaseNet, o.Warn = Version, a.deps.Scrape, a.deps.View, a.deps.ReleaseNet, logrus.Warnf
 	return nil
 }
 

@@ -59,6 +59,7 @@ type birth struct {
 // network is what was decided about the sandbox's network namespace.
 type network struct {
 	fresh bool     // a new namespace, made with the Sentry
+	host  bool     // that of the host: the Sentry makes sockets of the host's
 	join  *os.File // the namespace to join
 }
 
@@ -149,11 +150,9 @@ func (b *birth) decideNetwork() error {
 		b.network.fresh = true
 		return nil
 	}
-	host := func() error {
-		return errors.New("linux.namespaces: the network of the host is not supported: give a network namespace, or --network=none for loopback only")
-	}
 	if !ok {
-		return host()
+		b.network.host = true
+		return nil
 	}
 	f, err := os.Open(ns.Path)
 	if err != nil {
@@ -165,7 +164,8 @@ func (b *birth) decideNetwork() error {
 		return fmt.Errorf("linux.namespaces: %s is not a network namespace", ns.Path)
 	}
 	if sameFile(ns.Path, "/proc/self/ns/net") {
-		return host()
+		b.network.host = true
+		return nil
 	}
 	b.network.join = f
 	return nil
@@ -381,7 +381,7 @@ func (b *birth) config() *boot.Config {
 	unix.SchedGetaffinity(0, &cpus)
 	return &boot.Config{
 		ID: b.ID, Platform: b.opts.Platform, Debug: b.opts.Debug, Strace: b.opts.Strace, LogFormat: b.opts.LogFormat,
-		Network: b.opts.Network, NumCPU: max(1, cpus.Count()), MemoryLimit: memory,
+		Network: b.networkKind(), NumCPU: max(1, cpus.Count()), MemoryLimit: memory,
 		HostMemory: int64(info.Totalram) * int64(info.Unit), CPUInfo: string(cpuinfo), HasTerminal: b.Spec.Process.Terminal,
 		Clocksource: strings.TrimSpace(string(clocksource)), UIDMap: b.uidMap, GIDMap: b.gidMap,
 	}

@@ -56,8 +56,8 @@ func namedSandbox(opts *Options, s *specs.Spec) (string, error) {
 		default:
 			continue
 		}
-		if ns.Path == "" {
-			continue
+		if ns.Path == "" || ns.Type == specs.NetworkNamespace && sameFile(ns.Path, "/proc/self/ns/net") {
+			continue // the host's network is everybody's
 		}
 		id, err := sandboxWith(opts, ns)
 		if err != nil {

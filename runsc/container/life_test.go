@@ -434,9 +434,16 @@ func TestJoinNetwork(t *testing.T) {
 		t.Errorf("%s was read, not %s", seen, want)
 	}
 	for _, ns := range [][]specs.LinuxNamespace{nil, {{Type: specs.NetworkNamespace, Path: "/proc/self/ns/net"}}} {
+		views := 0
+		opts.View = func(ns string) ([]byte, error) {
+			views++
+			return []byte("{}"), nil
+		}
+		seen = ""
 		co.Spec.Linux.Namespaces = ns
-		if _, err := Create(opts, testID(), co); err == nil || !strings.Contains(err.Error(), "network of the host") {
-			t.Errorf("the host's network: %v", err)
+		c := mustCreate(t, opts, co)
+		if !sameFile("/proc/self/ns/net", fmt.Sprintf("/proc/%d/ns/net", c.Sentry.PID)) || seen != "" || views != 1 {
+			t.Errorf("the host's network: taken over %q, looked at %d times", seen, views)
 		}
 	}
 }

@@ -7,15 +7,35 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/runsc/boot"
 	"ringfort/runsc/control"
 	"ringfort/runsc/spec"
 )
+
+// networkKind is boot.Config.Network.
+func (b *birth) networkKind() string {
+	if b.network.host {
+		return boot.HostNetwork
+	}
+	return b.opts.Network
+}
 
 // scrapeNetwork reads the namespace the Sentry is in, once the hooks have done what they want with it, and takes its
 // links over.
 func (b *birth) scrapeNetwork() error {
 	if b.opts.Network == "none" || b.opts.Scrape == nil || ordinary() && b.network.fresh {
 		return nil // an ordinary user has no way into a namespace but by birth; there is nothing in a new one
+	}
+	if b.network.host {
+		if b.opts.View == nil {
+			return nil
+		}
+		config, err := b.opts.View(b.netPath())
+		if err != nil {
+			return fmt.Errorf("network: %w", err)
+		}
+		b.args.Net = json.RawMessage(config)
+		return nil
 	}
 	if b.network.join != nil {
 		// Before the links are taken over, so that whatever happens they can be given back.

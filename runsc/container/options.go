@@ -20,6 +20,8 @@ type Options struct {
 	Version string
 	// Network scraping is the network room's; nil: no links are taken over.
 	Scrape ScrapeFunc
+	// View reads a network namespace that is to be shown and left alone; the result is as that of Scrape.
+	View func(nsPath string) (config []byte, err error)
 	// ReleaseNet gives the links of a network namespace, taken over by Scrape, back to the host kernel.
 	ReleaseNet func(nsPath string) error
 	// Warn reports what could not be done and is not worth a failure.

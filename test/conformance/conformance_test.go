@@ -17,6 +17,9 @@ func TestMain(m *testing.M) {
 }
 
 // TestConformance runs every program natively and on each platform.
+// onHost are the programs about sockets, which run with the host's network as well.
+var onHost = map[string]bool{"inet": true, "inet_local": true, "poll": true, "epoll": true}
+
 func TestConformance(t *testing.T) {
 	sources, err := filepath.Glob("testdata/*.c")
 	if err != nil || len(sources) == 0 {
@@ -50,6 +53,12 @@ func TestConformance(t *testing.T) {
 		for _, p := range harness.Platforms {
 			t.Run(p+"/"+name, func(t *testing.T) {
 				compare(t, native, harness.Sandbox(t, p, harness.Spec(root, "/bin/"+name), ""))
+			})
+		}
+		if onHost[name] {
+			t.Run("hostnet/"+name, func(t *testing.T) {
+				p := harness.Platforms[len(harness.Platforms)-1]
+				compare(t, native, harness.HostNetwork(t, p, harness.Spec(root, "/bin/"+name)))
 			})
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,23 @@ func Spec(root string, args ...string) *specs.Spec {
 // Options are global options of runsc.
 func Sandbox(t testing.TB, platform string, s *specs.Spec, stdin string, options ...string) Result {
 	t.Helper()
+	return sandbox(t, nil, platform, s, stdin, options...)
+}
+
+// HostNetwork is Sandbox for a program that uses the network of the host: a namespace with nothing but loopback stands
+// for that.
+func HostNetwork(t testing.TB, platform string, s *specs.Spec) Result {
+	t.Helper()
+	host := *s
+	linux := *s.Linux
+	linux.Namespaces = slices.DeleteFunc(slices.Clone(linux.Namespaces), func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+	host.Linux = &linux
+	return sandbox(t, []string{"unshare", "--net", "sh", "-c", `ip link set lo up; exec "$@"`, "sh"}, platform, &host, "")
+}
+
+// sandbox runs a specification; words before the command are those of before.
+func sandbox(t testing.TB, before []string, platform string, s *specs.Spec, stdin string, options ...string) Result {
+	t.Helper()
 	runsc := Runsc(t)
 	dir := t.TempDir()
 	data, err := json.Marshal(s)
@@ -152,7 +170,8 @@ func Sandbox(t testing.TB, platform string, s *specs.Spec, stdin string, options
 	args := append([]string{"--root", filepath.Join(dir, "state"), "--platform", platform}, options...)
 	id := fmt.Sprintf("test-%d-%d", os.Getpid(), time.Now().UnixNano())
 	args = append(args, "run", "--bundle", dir, id)
-	r := finish(t, stdin, runsc, args...)
+	all := append(append(slices.Clone(before), runsc), args...)
+	r := finish(t, stdin, all[0], all[1:]...)
 	if r.Code < 0 {
 		exec.Command(runsc, "--root", filepath.Join(dir, "state"), "delete", "--force", id).Run()
 	}

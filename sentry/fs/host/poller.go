@@ -75,3 +75,12 @@ func (p *poller) run() {
 		}
 	}
 }
+
+// Watch has q notified when a descriptor of the host becomes ready, from now to Unwatch.
+func Watch(fd int, q *wait.Queue) error {
+	_, err := hostPoller.add(fd, q)
+	return err
+}
+
+// Unwatch undoes Watch; it comes before the descriptor is closed.
+func Unwatch(fd int) { hostPoller.remove(fd) }

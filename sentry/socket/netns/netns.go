@@ -28,6 +28,9 @@ type Namespace struct {
 	Stack *netstack.Stack
 	// UserNS owns the namespace: CAP_NET_ADMIN in it allows to configure it.
 	UserNS *auth.UserNamespace
+	// Host says that the namespace is the host's: sockets are the host's (package
+	// hostinet), and Stack only shows the links there are. Fixed before use.
+	Host bool
 	// Listeners are the TCP sockets of package inet that accept connections.
 	Listeners Ports
 

@@ -364,9 +364,9 @@ func TestHostNamespaces(t *testing.T) {
 			c.Hostname = ""
 		})
 		switch {
-		case err != nil && !strings.Contains(err.Error(), "network of the host"):
+		case err != nil:
 			t.Errorf("%s: %v", h, err)
-		case err == nil:
+		default:
 			host, _ := os.ReadFile("/proc/net/dev")
 			id := p.start(container("sleep 1000", func(c *cri.ContainerConfig) {
 				c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE

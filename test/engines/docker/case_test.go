@@ -35,7 +35,7 @@ run() { docker run --runtime=$RT --rm --label $C "$@"; }
 up() { docker run --runtime=$RT -d --label $C --name $C "$@" >/dev/null; }
 ex() { docker exec $C "$@"; }
 host() { nsenter --target $NS --net -- "$@"; }
-pty() { script -qec "$*" /dev/null | tr -d '\000'; return ${PIPESTATUS[0]}; }
+pty() { script -qec "$*" /dev/null | tr -d '\000' | sed 's,\^@,,g'; return ${PIPESTATUS[0]}; }
 # eventually runs a command until it succeeds, for 20 s.
 eventually() { for i in $(seq 200); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; echo "never: $*"; }
 state() { docker inspect -f "{{.State.$1}}" $C; }

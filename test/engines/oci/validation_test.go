@@ -22,7 +22,7 @@ var passing = strings.Fields(`
 	config_updates_without_affect create default delete_only_create_resources delete_resources hostname kill
 	kill_no_effect killsig linux_cgroups_cpus linux_cgroups_pids linux_cgroups_relative_cpus linux_cgroups_relative_pids
 	linux_devices linux_masked_paths linux_ns_nopath linux_ns_path linux_ns_path_type linux_readonly_paths linux_sysctl
-	linux_uid_mappings mounts process process_oom_score_adj process_user root_readonly_true state
+	linux_ns_itype linux_uid_mappings mounts process process_oom_score_adj process_user root_readonly_true state
 
 	hooks_stdin linux_cgroups_devices linux_cgroups_relative_devices linux_rootfs_propagation linux_seccomp
 	process_capabilities process_capabilities_fail process_rlimits_fail
@@ -40,7 +40,6 @@ var failing = map[string]string{
 	"linux_cgroups_network":          "no net_cls and net_prio controllers here; so with runc and crun",
 	"linux_cgroups_relative_network": "no net_cls and net_prio controllers here; so with runc and crun",
 	"linux_mount_label":              "there is no SELinux in a sandbox: linux.mountLabel is refused by name; so with runc, and crun takes it without effect",
-	"linux_ns_itype":                 "it has no network namespace: the network of the host is refused by name",
 	"linux_process_apparmor_profile": "there is no AppArmor in a sandbox: process.apparmorProfile is refused by name; so with runc and crun",
 	"misc_props":                     "it starts a program that is not in its bundle; so with runc and crun",
 	"pidfile":                        "it wants a container that has ended to take a signal, which the program kill forbids; so with runc and crun",
