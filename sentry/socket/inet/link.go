@@ -15,6 +15,10 @@ import (
 // keptRing is how much memory in bytes an emptied ring keeps, a power of two.
 const keptRing = 64 << 10
 
+// inFlight is how many bytes Linux has sent over its loopback when the reset for
+// the first of them comes back.
+const inFlight = 512 << 10
+
 // link is one end of a TCP connection whose other end is a socket of the same
 // namespace: bytes go from the one's system call into the other's ring, and no
 // segment, acknowledgement or timer of tcpip comes into it. What an application
@@ -105,7 +109,7 @@ func (l *link) send(src usermem.Seq) (int64, error) {
 		l.reset()
 		l.mu.Unlock()
 		l.s.queue.Notify(wait.Readable | wait.Writable | wait.RdHUp | wait.HUp | wait.Err)
-		return int64(src.Len()), nil
+		return min(int64(src.Len()), inFlight), nil
 	}
 	n, err := l.put(src)
 	l.mu.Unlock()

@@ -269,3 +269,11 @@ CASE(keeps_its_port) {
 	FAILS(bind(g, (void *)&at, sizeof at), EADDRINUSE);
 	CHECK(close(f) == 0 && accept(l, 0, 0) >= 0);
 }
+CASE(much_for_a_closed_peer) {
+	int v, f = pair(&v);
+	static char much[8 << 20];
+	CHECK(close(v) == 0);
+	ssize_t n = write(f, much, sizeof much);
+	CHECK(n > 0 && n < (ssize_t)sizeof much);
+	FAILS(write(f, much, 1), EPIPE);
+}
