@@ -49,6 +49,15 @@ func taskOf(t *task, tid int32) (*task, error) {
 	if tid < 0 {
 		return nil, unix.EINVAL
 	}
+	return taskByID(t, tid)
+}
+
+// taskByID is taskOf for the calls that take a negative number for one that no
+// task has.
+func taskByID(t *task, tid int32) (*task, error) {
+	if tid == 0 {
+		return t, nil
+	}
 	if o := t.PIDNS().TaskWithID(tid); o != nil {
 		return o, nil
 	}
@@ -63,7 +72,7 @@ func maySchedule(t, o *task) bool {
 
 // SchedSetaffinity is sched_setaffinity(2).
 func SchedSetaffinity(t *task, a arguments) (uintptr, error) {
-	o, err := taskOf(t, a[0].Int())
+	o, err := taskByID(t, a[0].Int())
 	if err != nil {
 		return 0, err
 	}
@@ -87,7 +96,7 @@ func SchedGetaffinity(t *task, a arguments) (uintptr, error) {
 	if n*8 < uint64(t.Kernel().CPUs()) || n%8 != 0 {
 		return 0, unix.EINVAL
 	}
-	o, err := taskOf(t, a[0].Int())
+	o, err := taskByID(t, a[0].Int())
 	if err != nil {
 		return 0, err
 	}

@@ -91,7 +91,7 @@ CASE(prctl_no_new_privs) { CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0); C
 CASE(prctl_unknown) { FAILS(prctl(123456, 0, 0, 0, 0), EINVAL); }
 CASE(uname_linux) { struct utsname u; CHECK(uname(&u) == 0); CHECK(!strcmp(u.sysname, "Linux") && !strcmp(u.machine, "x86_64") && !strcmp(u.nodename, "ringfort")); }
 CASE(sysinfo_sane) { struct sysinfo s; CHECK(sysinfo(&s) == 0); CHECK(s.totalram > 0 && s.freeram <= s.totalram && s.procs > 0); }
-CASE(affinity) { cpu_set_t s; CHECK(sched_getaffinity(0, sizeof s, &s) == 0); CHECK(CPU_COUNT(&s) >= 1); CHECK(sched_setaffinity(0, sizeof s, &s) == 0); CPU_ZERO(&s); FAILS(sched_setaffinity(0, sizeof s, &s), EINVAL); }
+CASE(affinity) { cpu_set_t s; CHECK(sched_getaffinity(0, sizeof s, &s) == 0); CHECK(CPU_COUNT(&s) >= 1); CHECK(sched_setaffinity(0, sizeof s, &s) == 0); CPU_ZERO(&s); FAILS(sched_setaffinity(0, sizeof s, &s), EINVAL); FAILS(sched_getaffinity(-1, sizeof s, &s), ESRCH); FAILS(sched_setaffinity(-1, sizeof s, &s), ESRCH); FAILS(sched_getaffinity(99999, sizeof s, &s), ESRCH); }
 CASE(scheduler_other) { CHECK(sched_getscheduler(0) == SCHED_OTHER); CHECK(sched_get_priority_max(SCHED_FIFO) == 99); CHECK(sched_get_priority_min(SCHED_RR) == 1); FAILS(sched_getscheduler(-1), EINVAL); }
 CASE(nice_value) { errno = 0; CHECK(getpriority(PRIO_PROCESS, 0) == 0); CHECK(setpriority(PRIO_PROCESS, 0, 5) == 0); CHECK(getpriority(PRIO_PROCESS, 0) == 5); FAILS(getpriority(9, 0), EINVAL); }
 CASE(auxv_pagesz) { CHECK(getauxval(AT_PAGESZ) == 4096); CHECK(getauxval(AT_RANDOM) != 0); CHECK(getauxval(AT_SECURE) == 0); }
