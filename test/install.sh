@@ -65,7 +65,7 @@ engines)
 		trap 'rm -f $policy' EXIT
 	fi
 	need busybox-static debootstrap iproute2 iptables docker.io docker-compose bsdutils util-linux podman \
-		runc containernetworking-plugins etcd-server
+		runc crun containernetworking-plugins etcd-server uidmap slirp4netns catatonit
 	if [ ! -e "$engines/.complete" ]; then
 		echo "making the root with servers in $engines (once)"
 		rm -rf "$engines"
