@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -33,6 +34,8 @@ type sandbox struct {
 	k       *kernel.Kernel
 	log     *slog.Logger
 	volumes volumes
+	// forwarded counts forwarded connections.
+	forwarded atomic.Int32
 
 	mu         sync.Mutex
 	containers map[string]*container

@@ -15,6 +15,7 @@ import (
 	"ringfort/runsc/container"
 	"ringfort/runsc/control"
 	"ringfort/runsc/export"
+	"ringfort/runsc/forward"
 )
 
 // Deps are the parts of other rooms that the command line puts together.
@@ -86,6 +87,8 @@ func Main(deps *Deps) int {
 		case completeWord:
 			complete(os.Stdout, os.Args[2:])
 			return 0
+		case "forward":
+			return forward.Main()
 		}
 	}
 	// What we inherit is nobody's unless it is passed on by name.

@@ -42,6 +42,7 @@ type birth struct {
 	gofer      *child
 	keeper     *child // of a container that joins a sandbox
 	keeperConn *os.File
+	forwarder  *child          // of a pod
 	client     *control.Client // first connection to the Sentry
 	master     *os.File        // of the console
 	files      []*os.File      // to close when all is done
@@ -547,6 +548,11 @@ func (b *birth) hand() error {
 			return err
 		}
 	}
+	if b.sandbox == nil {
+		if err := b.launchForwarder(); err != nil {
+			return fmt.Errorf("listeners of the pod on the host: %w", err)
+		}
+	}
 	if b.create.ConsoleSocket != "" {
 		return sendConsole(b.create.ConsoleSocket, b.master)
 	}
@@ -623,6 +629,7 @@ func (b *birth) done() {
 func (b *birth) abort() {
 	b.sentry.stop()
 	b.keeper.stop()
+	b.forwarder.stop()
 	b.done() // what a sandbox that was joined has of the container goes with the connection
 	b.gofer.stop()
 	b.releaseNetwork()

@@ -30,8 +30,13 @@ func (b *birth) explain(err error, p *child) error {
 		how = "it hung up without ending"
 	}
 	what := "Sentry"
-	if p == b.gofer {
+	switch p {
+	case b.gofer:
 		what = "gofer"
+	case b.keeper:
+		what = "keeper"
+	case b.forwarder:
+		what = "forwarder"
 	}
 	if words := lastWords(b.LogFile); words != "" {
 		return fmt.Errorf("the %s failed (%s): %s", what, how, words)

@@ -42,6 +42,8 @@ type State struct {
 	Status       control.Status `json:"status"`
 	Sentry       procID         `json:"sentry"`
 	Gofer        procID         `json:"gofer"`
+	// Forwarder stands for the listeners of a pod on the host.
+	Forwarder procID `json:"forwarder"`
 	// Init is the process by which the host knows the container: the Sentry, or of a container that has joined another
 	// one's sandbox its keeper.
 	Init procID `json:"init"`

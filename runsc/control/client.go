@@ -44,6 +44,16 @@ func Dial(dir *os.File, name string) (*Client, error) {
 	return &Client{&conn{u}}, nil
 }
 
+// DialFile is Dial for a process that NewClient is to be called in.
+func DialFile(dir *os.File, name string) (*os.File, error) {
+	cl, err := Dial(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	return cl.c.u.File()
+}
+
 // Close ends the connection.
 func (cl *Client) Close() { cl.c.close() }
 
@@ -95,6 +105,8 @@ type target struct {
 	Kind    string     `json:"kind,omitempty"`
 	Seconds int        `json:"seconds,omitempty"`
 	Kill    bool       `json:"kill,omitempty"`
+	Changes uint64     `json:"changes,omitempty"`
+	To      *Listener  `json:"to,omitempty"`
 }
 
 // Configure sends the configuration that a fresh Sentry waits for, and returns when the Sentry is ready.

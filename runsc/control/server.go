@@ -89,6 +89,9 @@ func (s *Server) serve(c *conn, idle time.Duration) (kept bool) {
 	defer h.fire(s)
 	for {
 		var req request
+		if h.lasting {
+			idle = 0
+		}
 		files, err := c.receive(&req, idle)
 		if err != nil {
 			return h.keep
@@ -106,6 +109,7 @@ type hangup struct {
 	pid     int32
 	created string // a container that was made over this connection
 	keep    bool   // what was made over this connection does not end with it
+	lasting bool   // the connection is used for the life of the sandbox, however seldom
 }
 
 func (h *hangup) fire(s *Server) {
@@ -193,6 +197,9 @@ func (s *Server) dispatch(c *conn, h *hangup, req *request, files []*os.File, du
 			closeAll(files)
 			return nil, err
 		}
+	}
+	if req.Method == "listeners" || req.Method == "forward" {
+		return s.forward(c, h, req.Method, &t, files)
 	}
 	if req.Method == "profile" {
 		defer closeAll(files)

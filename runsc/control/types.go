@@ -78,6 +78,27 @@ type LimitSetter interface {
 	SetLimits(id string, l *Limits) error
 }
 
+// A Forwarder is a Sandbox whose listeners on the loopback can be reached from the host's side of its network namespace,
+// where engines look for them (port-forward).
+type Forwarder interface {
+	// Listeners waits until the listeners are others than after so many changes, or stop is closed, and tells them.
+	Listeners(changes uint64, stop <-chan struct{}) (*Listeners, error)
+	// Forward connects to a port of the loopback and carries bytes between the connection and conn, which it owns.
+	Forward(to Listener, conn *os.File) error
+}
+
+// Listeners are who accepts TCP connections to the loopback.
+type Listeners struct {
+	Changes uint64     `json:"changes"`
+	List    []Listener `json:"list"`
+}
+
+// A Listener is a TCP port of 127.0.0.1 or, if Six, of ::1.
+type Listener struct {
+	Port uint16 `json:"port"`
+	Six  bool   `json:"six,omitempty"`
+}
+
 // A WaitStatus is the status word of wait(2).
 type WaitStatus uint32
 

@@ -23,6 +23,16 @@ func SandboxID(s *specs.Spec) string {
 	return ""
 }
 
+// IsPod reports whether a container is the first one of a pod.
+func IsPod(s *specs.Spec) bool {
+	for _, a := range criAnnotations {
+		if s.Annotations[a.kind] == "sandbox" {
+			return true
+		}
+	}
+	return false
+}
+
 // Volumes of a pod that nobody but its containers writes to, by where kubelet keeps them.
 const emptyDir = "/volumes/kubernetes.io~empty-dir/"
 

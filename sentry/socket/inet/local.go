@@ -189,6 +189,9 @@ func (l *listener) rate(to netip.Addr) int {
 	return score
 }
 
+// Reaches reports whether connections to an address come to l.
+func (l *listener) Reaches(to netip.Addr) bool { return l.rate(to) > 0 }
+
 // findListener returns the socket of this namespace that to leads to, nil if
 // there is none or the stack has to decide.
 func (s *Socket) findListener(to netip.AddrPort) *listener {

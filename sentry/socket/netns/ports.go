@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,29 @@ type Ports struct {
 	mu   sync.RWMutex
 	by   map[uint16][]any
 	turn atomic.Uint64
+
+	changes uint64        // so many
+	changed chan struct{} // closed by the next one; nil if nobody waits
+}
+
+// told counts a change and wakes those who wait for one. mu is held.
+func (p *Ports) told() {
+	p.changes++
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+}
+
+// All returns every listener by its port, how many changes there were, and a
+// channel that is closed by the next one.
+func (p *Ports) All() (by map[uint16][]any, changes uint64, next <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	return maps.Clone(p.by), p.changes, p.changed
 }
 
 // Turn counts up, for a choice between listeners of the same address.
@@ -25,12 +49,14 @@ func (p *Ports) Add(port uint16, l any) {
 		p.by = make(map[uint16][]any)
 	}
 	p.by[port] = append(slices.Clip(p.by[port]), l)
+	p.told()
 }
 
 // Remove takes a listener out; it does nothing if it is not there.
 func (p *Ports) Remove(port uint16, l any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.told()
 	left := slices.DeleteFunc(slices.Clone(p.by[port]), func(o any) bool { return o == l })
 	if len(left) == 0 {
 		delete(p.by, port)

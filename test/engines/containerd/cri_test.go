@@ -1,9 +1,10 @@
 package containerd
 
 import (
-	"bufio"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -174,30 +175,38 @@ func TestSharedPID(t *testing.T) {
 func TestPortForward(t *testing.T) {
 	each(t, func(t *testing.T, h string) {
 		p := newPod(t, h)
-		c := container("while :; do echo hello | nc -l -p 8080; done")
-		p.start(c)
-		port, stop := p.forward(8080)
-		defer stop()
-		for range 100 {
-			if got := talk(port); got == "hello\n" {
-				return
+		id := p.start(container("mkdir /www; head -c 3000000 /dev/zero > /www/zeros; exec httpd -f -p 8080 -h /www"))
+		for range 200 {
+			if _, code := p.exec(id, "grep", "-q", ":1F90 ", "/proc/net/tcp", "/proc/net/tcp6"); code == 0 {
+				break
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
-		t.Errorf("through the forwarded port comes %q", talk(port))
+		port, stop := p.forward(8080)
+		defer stop()
+		for range 3 {
+			client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+			r, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/zeros", port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := io.Copy(io.Discard, r.Body)
+			r.Body.Close()
+			if n != 3000000 || err != nil {
+				t.Errorf("through the forwarded port come %d bytes, %v", n, err)
+			}
+		}
+		// Where nobody listens a connection is refused.
+		refused, stop2 := p.forward(8081)
+		defer stop2()
+		if conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", refused), 10*time.Second); err == nil {
+			conn.SetDeadline(time.Now().Add(10 * time.Second))
+			if n, err := conn.Read(make([]byte, 1)); err == nil {
+				t.Errorf("a port without listener says %d bytes", n)
+			}
+			conn.Close()
+		}
 	})
-}
-
-// talk reads a line from a port.
-func talk(port uint16) string {
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), 10*time.Second)
-	if err != nil {
-		return err.Error()
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	line, _ := bufio.NewReader(conn).ReadString('\n')
-	return line
 }
 
 func TestStats(t *testing.T) {

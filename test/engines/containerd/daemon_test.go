@@ -1,15 +1,9 @@
 package containerd
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +15,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"ringfort/test/harness"
 )
 
 // tools is where test/install.sh puts containerd.
@@ -210,82 +206,13 @@ func (d *daemon) takeDown() {
 	}
 	d.stop()
 	exec.Command("ip", "link", "del", "rf-lab0").Run()
+	cgroups, _ := filepath.Glob("/sys/fs/cgroup/*/rf-cri")
+	for _, dir := range append(cgroups, "/sys/fs/cgroup/rf-cri") {
+		os.Remove(dir)
+	}
 }
 
 // load gives containerd an image with busybox that runs cmd.
 func (d *daemon) load(name string, cmd ...string) error {
-	image, err := makeImage(name, cmd)
-	if err != nil {
-		return err
-	}
-	ctr := exec.Command(filepath.Join(tools(), "bin", "ctr"), "-a", filepath.Join(d.dir, "c.sock"), "-n", "k8s.io", "images", "import", "-")
-	ctr.Stdin = bytes.NewReader(image)
-	if out, err := ctr.CombinedOutput(); err != nil {
-		return fmt.Errorf("import %s: %w: %s", name, err, out)
-	}
-	return nil
-}
-
-// makeImage returns an OCI image layout as a tar archive.
-func makeImage(name string, cmd []string) ([]byte, error) {
-	layer, err := busyboxLayer()
-	if err != nil {
-		return nil, err
-	}
-	digest := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
-	object := func(v any) []byte { b, _ := json.Marshal(v); return b }
-	type m = map[string]any
-	conf := object(m{
-		"architecture": "amd64", "os": "linux", "config": m{"Cmd": cmd, "Env": []string{"PATH=/bin"}},
-		"rootfs": m{"type": "layers", "diff_ids": []string{"sha256:" + digest(layer)}},
-	})
-	descriptor := func(kind string, b []byte) m {
-		return m{"mediaType": "application/vnd.oci.image." + kind, "digest": "sha256:" + digest(b), "size": len(b)}
-	}
-	manifest := object(m{
-		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-		"config": descriptor("config.v1+json", conf), "layers": []m{descriptor("layer.v1.tar", layer)},
-	})
-	top := descriptor("manifest.v1+json", manifest)
-	top["annotations"] = m{"io.containerd.image.name": name}
-	var out bytes.Buffer
-	t := tar.NewWriter(&out)
-	add := func(name string, b []byte) {
-		t.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(b))})
-		t.Write(b)
-	}
-	add("oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`))
-	add("index.json", object(m{"schemaVersion": 2, "manifests": []m{top}}))
-	for _, b := range [][]byte{layer, conf, manifest} {
-		add("blobs/sha256/"+digest(b), b)
-	}
-	return out.Bytes(), t.Close()
-}
-
-// busyboxLayer is a root file system with every applet.
-func busyboxLayer() ([]byte, error) {
-	data, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		return nil, err
-	}
-	applets, err := exec.Command("/bin/busybox", "--list").Output()
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	t := tar.NewWriter(&out)
-	for _, dir := range []string{"bin", "tmp", "etc", "proc", "sys", "dev", "root", "var"} {
-		t.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755})
-	}
-	t.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(data))})
-	t.Write(data)
-	for _, a := range strings.Fields(string(applets)) {
-		if a != "busybox" {
-			t.WriteHeader(&tar.Header{Name: "bin/" + a, Typeflag: tar.TypeSymlink, Linkname: "busybox"})
-		}
-	}
-	passwd := "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
-	t.WriteHeader(&tar.Header{Name: "etc/passwd", Mode: 0o644, Size: int64(len(passwd))})
-	io.WriteString(t, passwd)
-	return out.Bytes(), t.Close()
+	return harness.LoadImage(filepath.Join(tools(), "bin", "ctr"), filepath.Join(d.dir, "c.sock"), name, cmd...)
 }
