@@ -52,6 +52,7 @@ bench: deps-bench $(BIN)
 # docs writes the pages that are generated from the code.
 docs: $(BIN)
 	@{ echo '# System calls'; echo; echo 'Generated from the table by `make docs`. A call that is not listed returns ENOSYS and is logged once by name.'; echo; $(BIN) syscalls --format markdown; } > docs/compatibility.md
+	@{ echo '# Commands and options'; echo; echo 'What `runsc help --all` says; written by `make docs`.'; echo; echo '```'; $(BIN) help --all; echo '```'; } > docs/flags.md
 
 deps-run:
 	@test/install.sh run

@@ -10,7 +10,17 @@ import (
 // helpCommand prints what there is.
 func helpCommand() *command {
 	c := newCommand("help", "[command]", "show help", 0, 1)
-	c.run = func(a *app, args []string) error { return a.help(strings.Join(args, "")) }
+	all := c.flags.Bool("all", false, "show the manual of every command")
+	c.run = func(a *app, args []string) error {
+		if err := a.help(strings.Join(args, "")); err != nil || !*all {
+			return err
+		}
+		for _, c := range commands() {
+			fmt.Fprintf(a.out, "\n%s\n\n", strings.Repeat("-", 80))
+			a.printPage(c)
+		}
+		return nil
+	}
 	return c
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"ringfort/runsc/spec"
 )
 
@@ -17,17 +19,21 @@ func specCommand() *command {
 		c.flags.StringVar(&bundle, name, ".", "`directory` to write it to")
 	}
 	c.flags.StringVar(&cwd, "cwd", "/", "working `directory` of the process")
-	rootless := c.flags.Bool("rootless", false, "not supported")
+	rootless := c.flags.Bool("rootless", false, "for the user who calls: a user namespace in which he is root, no limits")
 	noTerminal := c.flags.Bool("no-terminal", false, "give the process no terminal, but the standard descriptors of runsc")
 	c.run = func(a *app, args []string) error {
-		if *rootless {
-			return fmt.Errorf("--rootless: not supported by this runtime")
-		}
 		file := filepath.Join(bundle, spec.ConfigName)
 		s := spec.Template()
 		s.Process.Cwd, s.Process.Terminal = cwd, !*noTerminal
 		if len(args) > 0 {
 			s.Process.Args = args
+		}
+		if *rootless {
+			l := s.Linux
+			l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+			l.UIDMappings = []specs.LinuxIDMapping{{HostID: uint32(os.Geteuid()), Size: 1}}
+			l.GIDMappings = []specs.LinuxIDMapping{{HostID: uint32(os.Getegid()), Size: 1}}
+			l.Resources = nil
 		}
 		data, err := json.MarshalIndent(s, "", "\t")
 		if err != nil {

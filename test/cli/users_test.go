@@ -153,6 +153,13 @@ func TestOrdinaryUser(t *testing.T) {
 	if r := user("delete", id); r.code != 0 {
 		t.Errorf("delete: %s", r.errout)
 	}
+	os.Remove(filepath.Join(bundle, "config.json"))
+	if r := user("spec", "--rootless", "--no-terminal", "--bundle", bundle, "--", "cat", "/proc/self/uid_map"); r.code != 0 {
+		t.Errorf("spec: %s", r.errout)
+	}
+	if r := user("run", "--bundle", bundle, id); r.code != 0 || !strings.HasPrefix(r.out, "         0") || r.errout != "" {
+		t.Errorf("run of the specification for an ordinary user: exit code %d, %q, %s", r.code, r.out, r.errout)
+	}
 	if r := user("do", "sh", "-c", "id -u; cat "+bundle+"/rootfs/tmp/f; exit 3"); r.code != 3 || r.out != "0\nfrom inside\n" {
 		t.Errorf("do: exit code %d, %q, %s", r.code, r.out, r.errout)
 	}
