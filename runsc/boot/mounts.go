@@ -10,6 +10,7 @@ import (
 
 	"ringfort/runsc/control"
 	"ringfort/runsc/spec"
+	"ringfort/sentry/auth"
 	goferfs "ringfort/sentry/fs/gofer"
 	"ringfort/sentry/vfs"
 )
@@ -35,7 +36,7 @@ var propagations = map[string]uint64{
 var ignoredOptions = map[string]bool{
 	"defaults": true, "bind": true, "rbind": true, "sync": true, "async": true, "dirsync": true, "atime": true, "diratime": true,
 	"norelatime": true, "nostrictatime": true, "silent": true, "loud": true, "acl": true, "noacl": true, "symfollow": true, "rrw": true,
-	"tmpcopyup": true, "copy-symlink": true, "remount": true,
+	"tmpcopyup": true, "copy-symlink": true, "remount": true, "idmap": true, "ridmap": true,
 }
 
 // parseOptions splits mount options into flags, propagation and data for the file system.
@@ -118,7 +119,7 @@ func (c *container) mountOne(m *specs.Mount, conn *control.MountConn) error {
 			return fmt.Errorf("the gofer does not serve %s", m.Source)
 		}
 		var key string
-		if sb, key, err = c.s.volumes.get(conn); key != "" {
+		if sb, key, err = c.s.volumes.get(conn, idMap(c.spec, m)); key != "" {
 			c.volumes = append(c.volumes, key)
 		}
 	} else {
@@ -349,4 +350,19 @@ func (c *container) makeReadonly(name string) error {
 	}
 	defer q.DecRef()
 	return vfs.SetMountFlags(k, q, unix.MS_RDONLY, 0, true)
+}
+
+// idMap is how the owners of a mount's files are mapped, nil if they are not.
+func idMap(s *specs.Spec, m *specs.Mount) *goferfs.IDMap {
+	uids, gids := spec.IDMaps(s, m)
+	if len(uids) == 0 {
+		return nil
+	}
+	extents := func(list []specs.LinuxIDMapping) (to []auth.Extent) {
+		for _, l := range list {
+			to = append(to, auth.Extent{First: l.ContainerID, ParentFirst: l.HostID, Count: l.Size})
+		}
+		return to
+	}
+	return &goferfs.IDMap{UIDs: extents(uids), GIDs: extents(gids)}
 }

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"fmt"
 	"os"
 	"sync"
 
@@ -26,9 +27,9 @@ type volume struct {
 
 // get returns the file system of a bind mount, and the name by which drop takes it. The connections of m are used or
 // closed.
-func (v *volumes) get(m *control.MountConn) (*vfs.Superblock, string, error) {
+func (v *volumes) get(m *control.MountConn, ids *goferfs.IDMap) (*vfs.Superblock, string, error) {
 	open := func() (*vfs.Superblock, error) {
-		sb, err := goferfs.New(m.Conn, m.FDs, goferfs.Options{Shared: !m.Exclusive, Source: m.Source})
+		sb, err := goferfs.New(m.Conn, m.FDs, goferfs.Options{Shared: !m.Exclusive, Source: m.Source, IDs: ids})
 		if err == nil {
 			sb.RootName = m.Source
 		}
@@ -41,9 +42,13 @@ func (v *volumes) get(m *control.MountConn) (*vfs.Superblock, string, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	// What may be written is good for readers, whose mounts are read-only for themselves; not the other way round.
-	keys := []string{m.Key + " rw"}
+	name := m.Key
+	if ids != nil {
+		name += fmt.Sprint(*ids) // other owners are another file system
+	}
+	keys := []string{name + " rw"}
 	if m.ReadOnly {
-		keys = append(keys, m.Key+" ro")
+		keys = append(keys, name+" ro")
 	}
 	for _, key := range keys {
 		if vol := v.list[key]; vol != nil {

@@ -25,13 +25,14 @@ var MountOptions = map[string]bool{
 	"bind": true, "rbind": true,
 	"private": true, "rprivate": true, "slave": true, "rslave": true, "unbindable": true, "runbindable": true,
 	"shared": true, "rshared": true, // but not with the host: package container looks at the source
+	"idmap": true, "ridmap": true,
 	"silent": true, "loud": true, "acl": true, "noacl": true, "nosymfollow": true, "symfollow": true,
 	"tmpcopyup": true, "copy-symlink": true,
 }
 
 // refusedOptions are the options that are known and cannot be honoured.
 var refusedOptions = map[string]bool{
-	"idmap": true, "ridmap": true, "mand": true,
+	"mand":    true,
 	"rnosuid": true, "rsuid": true, "rnodev": true, "rdev": true, "rnoexec": true, "rexec": true, "rnoatime": true,
 	"ratime": true, "rnodiratime": true, "rdiratime": true, "rrelatime": true, "rnorelatime": true, "rstrictatime": true,
 	"rnostrictatime": true, "rnosymfollow": true, "rsymfollow": true,
@@ -55,8 +56,7 @@ func (c *checker) mount(field string, m *specs.Mount) {
 	if m.Destination == "" || !path.IsAbs(m.Destination) {
 		c.bad(field+".destination", "%q is not an absolute path", m.Destination)
 	}
-	c.refuse(len(m.UIDMappings) > 0, field+".uidMappings")
-	c.refuse(len(m.GIDMappings) > 0, field+".gidMappings")
+	c.idMapped(field, m)
 	if !mountTypes[m.Type] {
 		c.bad(field+".type", "%s: no file system %q", m.Destination, m.Type)
 	}

@@ -139,7 +139,9 @@ func TestBad(t *testing.T) {
 		{mount(`{"destination":"/x","type":"ext4"}`), `mounts[0].type: /x: no file system "ext4"`},
 		{mount(`{"destination":"/x","type":"bind"}`), `mounts[0].source: /x: missing`},
 		{mount(`{"destination":"/x","type":"tmpfs","options":["size=1m","frob"]}`), `mounts[0].options[1]: /x: unknown option "frob" of a tmpfs mount`},
-		{mount(`{"destination":"/x","type":"bind","source":"/","options":["rbind","idmap"]}`), `mounts[0].options[1]: idmap: not supported`},
+		{mount(`{"destination":"/x","type":"bind","source":"/","options":["rbind","mand"]}`), `mounts[0].options[1]: mand: not supported`},
+		{mount(`{"destination":"/x","type":"tmpfs","uidMappings":[{"size":1}],"gidMappings":[{"size":1}]}`), `mounts[0].uidMappings: /x: only bind mounts can be ID-mapped`},
+		{mount(`{"destination":"/x","type":"bind","source":"/","uidMappings":[{"size":1}]}`), `mounts[0].uidMappings: /x: there are maps of users or of groups, but not of both`},
 		{change(`"process"`, `"hooks":{"prestart":[{"path":"x"}]},"process"`), `hooks.prestart[0].path: "x" is not an absolute path`},
 	} {
 		dir := write(t, c.config)

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -45,4 +46,30 @@ func (c *checker) extents(field string, list []specs.LinuxIDMapping) {
 			}
 		}
 	}
+}
+
+// idMapped checks the maps of a mount, which are of a bind mount and both there.
+func (c *checker) idMapped(field string, m *specs.Mount) {
+	uids, gids := m.UIDMappings, m.GIDMappings
+	option := slices.Contains(m.Options, "idmap") || slices.Contains(m.Options, "ridmap")
+	switch {
+	case len(uids)+len(gids) == 0 && !option:
+		return
+	case !IsBind(m):
+		c.bad(field+".uidMappings", "%s: only bind mounts can be ID-mapped", m.Destination)
+	case (len(uids) == 0) != (len(gids) == 0):
+		c.bad(field+".uidMappings", "%s: there are maps of users or of groups, but not of both", m.Destination)
+	}
+	c.extents(field+".uidMappings", uids)
+	c.extents(field+".gidMappings", gids)
+}
+
+// IDMaps returns the maps of a mount, those of the container's user namespace if it is to be mapped and has none of its
+// own. From ContainerID on are the IDs on the host's disk, from HostID on what they mean (runtime-spec, config.md,
+// "POSIX-platform Mounts").
+func IDMaps(s *specs.Spec, m *specs.Mount) (uids, gids []specs.LinuxIDMapping) {
+	if len(m.UIDMappings) == 0 && s.Linux != nil && (slices.Contains(m.Options, "idmap") || slices.Contains(m.Options, "ridmap")) {
+		return s.Linux.UIDMappings, s.Linux.GIDMappings
+	}
+	return m.UIDMappings, m.GIDMappings
 }

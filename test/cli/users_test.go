@@ -167,3 +167,44 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Errorf("left behind: %q", left)
 	}
 }
+
+// TestIDMappedMount has files of the host's root belong to the container's, by maps of the mount and by the option alone;
+// what the container makes belongs to the host's root.
+func TestIDMappedMount(t *testing.T) {
+	e := newEnv(t)
+	for _, c := range []struct {
+		name  string
+		mount specs.Mount
+	}{
+		{"maps", specs.Mount{
+			Options:     []string{"rbind"},
+			UIDMappings: []specs.LinuxIDMapping{{HostID: 100000, Size: 1000}}, GIDMappings: []specs.LinuxIDMapping{{HostID: 200000, Size: 1000}},
+		}},
+		{"option", specs.Mount{Options: []string{"bind", "idmap"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			source := t.TempDir()
+			if err := os.WriteFile(filepath.Join(source, "stranger"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chown(filepath.Join(source, "stranger"), 1000, 1000); err != nil {
+				t.Fatal(err)
+			}
+			m := c.mount
+			m.Destination, m.Type, m.Source = "/tmp", "bind", source
+			script := "cd /tmp; touch new; ls -ln . | head -c 75; ls -lnd stranger | head -c 33; touch stranger 2>/dev/null; echo $?"
+			r := e.run([]string{"sh", "-c", script}, userNS(100000, 200000, 1000), func(s *specs.Spec) { s.Mounts = append(s.Mounts, m) })
+			want := "total 0\n-rw-r--r--    1 0        0                0 "
+			if !strings.HasPrefix(r.out, want) || !strings.Contains(r.out, "-rw-r--r--    1 65534    65534   ") || !strings.HasSuffix(r.out, "1\n") {
+				t.Errorf("exit code %d, %q, %s", r.code, r.out, r.errout)
+			}
+			st, err := os.Stat(filepath.Join(source, "new"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sys := st.Sys().(*syscall.Stat_t); sys.Uid != 0 || sys.Gid != 0 {
+				t.Errorf("on the host the new file belongs to %d:%d", sys.Uid, sys.Gid)
+			}
+		})
+	}
+}

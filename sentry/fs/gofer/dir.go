@@ -149,11 +149,15 @@ func (in *inode) changed(names ...string) {
 
 // Create makes a file of any type.
 func (in *inode) Create(_ vfs.Caller, name string, a *vfs.CreateArgs) (vfs.Inode, error) {
+	uid, gid, err := in.fs.ids.host(a.UID, a.GID)
+	if err != nil {
+		return nil, err
+	}
 	fid, err := in.getFID()
 	if err != nil {
 		return nil, err
 	}
-	m := NewFile{Name: name, Mode: a.Mode, UID: uint32(a.UID), GID: uint32(a.GID), Rdev: a.Rdev, Target: a.Target}
+	m := NewFile{Name: name, Mode: a.Mode, UID: uid, GID: gid, Rdev: a.Rdev, Target: a.Target}
 	open := uint32(wire.NoOpen)
 	if a.Intent != vfs.NoIntent && a.Mode&unix.S_IFMT == unix.S_IFREG {
 		open = openIntent(a.Intent)

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
-	"ringfort/sentry/auth"
 	"ringfort/sentry/vfs"
 )
 
@@ -20,6 +19,8 @@ type Options struct {
 	Shared bool
 	// Source is the device field of /proc/mounts.
 	Source string
+	// IDs maps the owners of files.
+	IDs *IDMap
 	// Type is what /proc/mounts calls the file system; "" is 9p.
 	Type string
 }
@@ -32,6 +33,7 @@ type fileSystem struct {
 	sb     vfs.Superblock
 	client *Client
 	shared bool
+	ids    *IDMap
 	root   *inode
 
 	// inodes finds the one inode of a host file. mu is a leaf.
@@ -58,7 +60,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 	if err != nil {
 		return nil, err
 	}
-	fs := &fileSystem{client: client, shared: o.Shared, inodes: map[inoKey]*inode{}, devs: map[uint64]uint64{}}
+	fs := &fileSystem{client: client, shared: o.Shared, ids: o.IDs, inodes: map[inoKey]*inode{}, devs: map[uint64]uint64{}}
 	fs.sb.Type = o.Type
 	if fs.sb.Type == "" {
 		fs.sb.Type = "9p"
@@ -147,7 +149,8 @@ func (fs *fileSystem) inode(n *Node, parent *inode, name string) *inode {
 		in = &inode{fs: fs, key: key, fid: n.FID, target: n.Target, haveTarget: n.Target != ""}
 		in.epoch.Store(fs.sb.Epoch())
 		in.listEpoch = fs.sb.Epoch()
-		in.Init(&fs.sb, fs.ino(key), n.Mode, auth.KUID(n.UID), auth.KGID(n.GID))
+		uid, gid := fs.ids.owner(n.UID, n.GID)
+		in.Init(&fs.sb, fs.ino(key), n.Mode, uid, gid)
 		if n.FID == NoFID {
 			parent.IncRef()
 			in.parent, in.name = parent, name

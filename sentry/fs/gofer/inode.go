@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
-	"ringfort/sentry/auth"
 	"ringfort/sentry/fs/fsutil"
 	"ringfort/sentry/vfs"
 )
@@ -67,7 +66,7 @@ func (in *inode) setAttr(a *wire.Attr) {
 	in.attr = *a
 	in.attrMu.Unlock()
 	in.SetMode(in.Type() | a.Mode&07777)
-	in.SetOwner(auth.KUID(a.UID), auth.KGID(a.GID))
+	in.SetOwner(in.fs.ids.owner(a.UID, a.GID))
 	in.SetNlink(a.Nlink)
 	in.Rdev = a.Rdev
 	in.size.Store(int64(a.Size))
@@ -240,7 +239,20 @@ func (in *inode) Stat(_ vfs.Caller, st *unix.Statx_t) error {
 
 // SetAttr changes attributes.
 func (in *inode) SetAttr(_ vfs.Caller, a *vfs.SetAttr) error {
-	ch := Change{Mode: a.Mode & 07777, UID: uint32(a.UID), GID: uint32(a.GID), Size: uint64(a.Size)}
+	ch := Change{Mode: a.Mode & 07777, Size: uint64(a.Size)}
+	if a.Mask&(vfs.SetUID|vfs.SetGID) != 0 {
+		uid, gid := a.UID, a.GID
+		if a.Mask&vfs.SetUID == 0 {
+			uid = in.UID()
+		}
+		if a.Mask&vfs.SetGID == 0 {
+			gid = in.GID()
+		}
+		var err error
+		if ch.UID, ch.GID, err = in.fs.ids.host(uid, gid); err != nil {
+			return err
+		}
+	}
 	for _, m := range [...]struct{ from, to uint32 }{
 		{vfs.SetMode, wire.SetMode}, {vfs.SetUID, wire.SetUID}, {vfs.SetGID, wire.SetGID}, {vfs.SetSize, wire.SetSize},
 		{vfs.SetATime, wire.SetATime | wire.SetATimeVal}, {vfs.SetMTime, wire.SetMTime | wire.SetMTimeVal},
