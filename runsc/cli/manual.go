@@ -116,7 +116,7 @@ runs in the foreground until a signal comes. Who can reach the address can read 
 containers and what they use, so it is on loopback unless you say otherwise.`,
 		`runsc metric-server --listen 127.0.0.1:9559
 # the containers of Docker and of Kubernetes
-runsc --root /run/docker/runtime-runc/moby metric-server --dir /run/containerd/runsc/k8s.io
+runsc --root /run/docker/runtime-runsc/moby metric-server --dir /run/containerd/runsc/k8s.io
 curl --unix-socket /run/ringfort.sock http://localhost/metrics`},
 	"completion": {`Prints a script that makes a shell complete commands, options, containers and values.`,
 		`source <(runsc completion bash)
