@@ -159,7 +159,7 @@ func (r *sandboxRef) owner(ns specs.LinuxNamespace) (string, error) {
 		}
 	}
 	pid := pidOfPath(ns.Path)
-	if pid == r.root.Sentry.PID {
+	if pid != 0 && (pid == r.root.Sentry.PID || pid == r.root.Init.PID) {
 		return r.root.ID, nil
 	}
 	ids, err := List(r.root.opts)

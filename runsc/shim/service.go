@@ -48,6 +48,8 @@ type service struct {
 	oom       oom.Watcher // of cgroups v1; nil with v2
 	gate      *gate
 
+	pingEvery, stuckAfter time.Duration
+
 	mu         sync.Mutex
 	containers map[string]*container // nil: being created
 }
@@ -63,7 +65,7 @@ func newService(ctx context.Context, publisher shim.Publisher, sd shutdown.Servi
 	}
 	s := &service{
 		ctx: ctx, platform: platform, publisher: publisher, shutdown: sd, events: make(chan any, 512), gate: newGate(),
-		containers: map[string]*container{},
+		containers: map[string]*container{}, pingEvery: pingEvery, stuckAfter: stuckAfter,
 	}
 	if cgroups.Mode() != cgroups.Unified {
 		if s.oom, err = oomv1.New(publisher); err != nil {

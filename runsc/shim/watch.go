@@ -2,6 +2,7 @@ package shim
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -60,7 +61,7 @@ const (
 
 // watch asks the Sentries of this shim whether they live.
 func (s *service) watch(ctx context.Context) {
-	tick := time.NewTicker(pingEvery)
+	tick := time.NewTicker(s.pingEvery)
 	defer tick.Stop()
 	silent := map[*container]time.Time{} // since when
 	for {
@@ -77,7 +78,7 @@ func (s *service) watch(ctx context.Context) {
 				delete(silent, c)
 			case !was:
 				silent[c] = time.Now()
-			case time.Since(since) > stuckAfter:
+			case time.Since(since) > s.stuckAfter:
 				delete(silent, c)
 				s.endStuck(c, err)
 			}
@@ -145,12 +146,26 @@ func (c *container) frozen() bool {
 	return false
 }
 
+// sentryPID reads from runsc's state which process the Sentry is: containerd may know the container by another.
+func (c *container) sentryPID() int {
+	var st struct {
+		Sentry struct {
+			PID int `json:"pid"`
+		} `json:"sentry"`
+	}
+	data, err := os.ReadFile(filepath.Join(c.root, c.id, "state.json"))
+	if err != nil || json.Unmarshal(data, &st) != nil || st.Sentry.PID <= 0 {
+		return c.init.Pid()
+	}
+	return st.Sentry.PID
+}
+
 // endStuck ends a Sentry that does not answer. SIGABRT makes the Go runtime write the stacks of all goroutines to the
 // sandbox's log first.
 func (s *service) endStuck(c *container, err error) {
-	pid := c.init.Pid()
+	pid := c.sentryPID()
 	entry := log.G(s.ctx).WithError(err).WithField("id", c.id).WithField("pid", pid)
-	entry.Errorf("the sandbox has not answered for %v: it is killed; its last words are in the sandbox's log", stuckAfter)
+	entry.Errorf("the sandbox has not answered for %v: it is killed; its last words are in the sandbox's log", s.stuckAfter)
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return // it has ended

@@ -1,17 +1,20 @@
 package containerd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -365,26 +368,112 @@ func TestPrivileged(t *testing.T) {
 	})
 }
 
-// TestHostNamespaces has what a sandbox has not: the reason is said.
-func TestHostNamespaces(t *testing.T) {
-	for _, h := range []string{"runsc", "runsc-cli"} {
-		p, err := tryPod(t, h, func(c *cri.PodSandboxConfig) {
+// TestHostNetwork has a pod in the network of the host.
+func TestHostNetwork(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "from the host\n")
+			c.Close()
+		}
+	}()
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h, func(c *cri.PodSandboxConfig) {
 			c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE
 			c.Hostname = ""
 		})
-		switch {
-		case err != nil:
-			t.Errorf("%s: %v", h, err)
-		default:
-			host, _ := os.ReadFile("/proc/net/dev")
-			id := p.start(container("sleep 1000", func(c *cri.ContainerConfig) {
-				c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE
-			}))
-			if got := p.sh(id, "cat /proc/net/dev"); strings.Count(got, "\n") < strings.Count(string(host), "\n")-1 {
-				t.Errorf("%s: the host has\n%sinside is\n%s", h, host, got)
-			}
+		id := p.start(container("sleep 1000", func(c *cri.ContainerConfig) {
+			c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE
+		}))
+		if got := p.sh(id, fmt.Sprintf("nc 127.0.0.1 %d", l.Addr().(*net.TCPAddr).Port)); got != "from the host" {
+			t.Errorf("from a listener of the host comes %q", got)
+		}
+		host, _ := os.Hostname()
+		if got := p.sh(id, "hostname"); got != host {
+			t.Errorf("host name %q, not %q", got, host)
+		}
+	})
+}
+
+// TestDebian has Debian's containerd, 1.6, start the shim, which it can only if the shim tells its address as those of its
+// time did.
+func TestDebian(t *testing.T) {
+	const program = "/usr/bin/containerd"
+	if out, err := exec.Command(program, "--version").CombinedOutput(); err != nil || !strings.Contains(string(out), " 1.6.") {
+		t.Fatalf("no containerd 1.6 of Debian: run `test/install.sh engines` once: %s%v", out, err)
+	}
+	old := &daemon{dir: t.TempDir(), program: program, config: config16, bridge: "rf-lab1"}
+	if err := old.setUp(); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.start(); err != nil {
+		old.stop()
+		t.Fatal(err)
+	}
+	now := lab
+	lab = old
+	t.Cleanup(func() { old.takeDown(); lab = now })
+	handlers = []string{"runsc"}
+	defer func() { handlers = []string{"runc", "runsc", "runsc-cli"} }()
+	for name, f := range map[string]func(*testing.T){
+		"life": TestLife, "streams": TestStreams, "pod": TestPod, "port-forward": TestPortForward, "stats": TestStats, "memory": TestMemoryLimit,
+	} {
+		t.Run(name, f)
+	}
+}
+
+// TestPropagation has a mount that the host makes in a volume appear inside, and names what cannot be done the other way.
+func TestPropagation(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(unix.Mount(dir, dir, "", unix.MS_BIND, ""), unix.Mount("", dir, "", unix.MS_SHARED, "")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	with := func(how cri.MountPropagation) func(*cri.ContainerConfig) {
+		return func(c *cri.ContainerConfig) {
+			c.Mounts = append(c.Mounts, &cri.Mount{ContainerPath: "/vol", HostPath: dir, Propagation: how})
 		}
 	}
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		id := p.start(container("sleep 1000", with(cri.MountPropagation_PROPAGATION_HOST_TO_CONTAINER)))
+		at := filepath.Join(dir, h)
+		if err := errors.Join(os.Mkdir(at, 0o755), unix.Mount("tmpfs", at, "tmpfs", 0, ""), os.WriteFile(filepath.Join(at, "file"), []byte("late\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Unmount(at, unix.MNT_DETACH) })
+		if got := p.sh(id, "cat /vol/"+h+"/file"); got != "late" {
+			t.Errorf("in a mount of the host is %q", got)
+		}
+		if h == "runc" {
+			return
+		}
+		if _, err := p.tryStart(container("true", with(cri.MountPropagation_PROPAGATION_BIDIRECTIONAL))); err == nil || !strings.Contains(err.Error(), "cannot appear on the host") {
+			t.Errorf("a mount that is to appear on the host: %v", err)
+		}
+	})
+}
+
+// TestUserNamespace has a pod whose root is nobody's on the host: its sandbox runs, and its containers are refused for a
+// reason that is named, as with the runc of Debian 12: their volumes would need mounts with other owners.
+func TestUserNamespace(t *testing.T) {
+	ids := []*cri.IDMapping{{HostId: 65536, ContainerId: 0, Length: 65536}}
+	users := &cri.UserNamespace{Mode: cri.NamespaceMode_POD, Uids: ids, Gids: ids}
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h, func(c *cri.PodSandboxConfig) { c.Linux.SecurityContext.NamespaceOptions.UsernsOptions = users })
+		_, err := p.tryStart(container("true", func(c *cri.ContainerConfig) { c.Linux.SecurityContext.NamespaceOptions.UsernsOptions = users }))
+		if err == nil || !strings.Contains(err.Error(), "idmap mounts not supported") {
+			t.Errorf("a container in a user namespace: %v", err)
+		}
+	})
 }
 
 // TestRestart has containerd go away and come back while pods run.
@@ -405,4 +494,73 @@ func TestRestart(t *testing.T) {
 		t.Errorf("exit code %d", st.ExitCode)
 	}
 	p.says(c, "went on")
+}
+
+// processes lists those of the host whose command line has a text.
+func processes(text string) (pids []int) {
+	names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range names {
+		if data, _ := os.ReadFile(name); strings.Contains(string(data), text) {
+			pid, _ := strconv.Atoi(strings.Split(name, "/")[2])
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// gone waits until nothing on the host bears the name of a pod or container.
+func gone(t *testing.T, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		for i := 0; len(processes(id)) > 0; i++ {
+			if i == 300 {
+				t.Errorf("processes of %s are left: %v", id, processes(id))
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// TestShimKilled has the shim end without a word: containerd is told that the pod has ended, and nothing is left of it.
+func TestShimKilled(t *testing.T) {
+	p := newPod(t, "runsc")
+	id := p.start(container("sleep 1000"))
+	shims := processes("containerd-shim-runsc-v1\x00-namespace\x00k8s.io\x00-id\x00" + p.id)
+	if len(shims) != 1 {
+		t.Fatalf("%d shims of the pod", len(shims))
+	}
+	if err := unix.Kill(shims[0], unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if st := p.end(id); st.ExitCode == 0 {
+		t.Errorf("exit code %d", st.ExitCode)
+	}
+	gone(t, p.id, id)
+}
+
+// TestStuckSentry stops the Sentry of a pod as a fault would: it is found and killed, and its containers have ended.
+func TestStuckSentry(t *testing.T) {
+	p := newPod(t, "runsc")
+	id := p.start(container("sleep 1000"))
+	sentries := processes("runsc\x00boot\x00" + p.id)
+	if len(sentries) != 1 {
+		t.Fatalf("%d Sentries of the pod", len(sentries))
+	}
+	if err := unix.Kill(sentries[0], unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; p.status(id).State == cri.ContainerState_CONTAINER_RUNNING; i++ {
+		if i == 240 {
+			t.Fatal("the shim does not find out")
+		}
+		time.Sleep(time.Second)
+	}
+	if st := p.end(id); st.ExitCode != 137 {
+		t.Errorf("exit code %d", st.ExitCode)
+	}
+	log, _ := os.ReadFile(filepath.Join(lab.dir, "log"))
+	if !strings.Contains(string(log), "has not answered for") {
+		t.Error("containerd's log does not say that the sandbox was killed")
+	}
 }

@@ -30,6 +30,9 @@ func tools() string {
 // A daemon is a containerd in a directory of its own.
 type daemon struct {
 	dir     string
+	program string // "": the one that test/install.sh has built
+	config  string
+	bridge  string
 	cmd     *exec.Cmd
 	conn    *grpc.ClientConn
 	runtime cri.RuntimeServiceClient
@@ -55,7 +58,7 @@ func mainCode(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	lab = &daemon{dir: dir}
+	lab = &daemon{dir: dir, config: config, bridge: "rf-lab0"}
 	err = lab.setUp()
 	if err == nil {
 		err = lab.start()
@@ -105,15 +108,39 @@ state = "DIR/state"
     Root = "DIR/runsc-cli"
 `
 
+// config16 is config for containerd 1.6, Debian's.
+const config16 = `version = 2
+root = "DIR/root"
+state = "DIR/state"
+[grpc]
+  address = "DIR/c.sock"
+[ttrpc]
+  address = "DIR/c.sock.ttrpc"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/lab/pause:1"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/usr/lib/cni"
+  conf_dir = "DIR/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runsc]
+  runtime_type = "io.containerd.runsc.v1"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+`
+
 const network = `{"cniVersion":"1.0.0","name":"rf-lab","plugins":[
-{"type":"bridge","bridge":"rf-lab0","isGateway":true,"ipMasq":true,"hairpinMode":true,
- "ipam":{"type":"host-local","ranges":[[{"subnet":"10.97.0.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}],"dataDir":"DIR/ipam"}},
+{"type":"bridge","bridge":"BRIDGE","isGateway":true,"ipMasq":true,"hairpinMode":true,
+ "ipam":{"type":"host-local","ranges":[[{"subnet":"10.97.NET.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}],"dataDir":"DIR/ipam"}},
 {"type":"portmap","capabilities":{"portMappings":true}}]}`
 
 // setUp writes what containerd reads.
 func (d *daemon) setUp() error {
-	text := strings.NewReplacer("DIR", d.dir, "RUNSC", os.Getenv("RUNSC"))
-	for name, data := range map[string]string{"config.toml": config, "cni/10-lab.conflist": network} {
+	if err := os.Chmod(d.dir, 0o755); err != nil { // for root of a user namespace
+		return err
+	}
+	text := strings.NewReplacer("DIR", d.dir, "RUNSC", os.Getenv("RUNSC"), "BRIDGE", d.bridge, "NET", d.bridge[len(d.bridge)-1:])
+	for name, data := range map[string]string{"config.toml": d.config, "cni/10-lab.conflist": network} {
 		file := filepath.Join(d.dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return err
@@ -136,7 +163,11 @@ func (d *daemon) start() error {
 		return err
 	}
 	defer out.Close()
-	d.cmd = exec.Command(filepath.Join(bin, "containerd"), "--config", filepath.Join(d.dir, "config.toml"))
+	program := d.program
+	if program == "" {
+		program = filepath.Join(bin, "containerd")
+	}
+	d.cmd = exec.Command(program, "--config", filepath.Join(d.dir, "config.toml"))
 	d.cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(os.Getenv("RUNSC"))+":"+bin+":"+os.Getenv("PATH"))
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = d.dir, out, out
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -205,7 +236,7 @@ func (d *daemon) takeDown() {
 		}
 	}
 	d.stop()
-	exec.Command("ip", "link", "del", "rf-lab0").Run()
+	exec.Command("ip", "link", "del", d.bridge).Run()
 	cgroups, _ := filepath.Glob("/sys/fs/cgroup/*/rf-cri")
 	for _, dir := range append(cgroups, "/sys/fs/cgroup/rf-cri") {
 		os.Remove(dir)
@@ -214,5 +245,9 @@ func (d *daemon) takeDown() {
 
 // load gives containerd an image with busybox that runs cmd.
 func (d *daemon) load(name string, cmd ...string) error {
-	return harness.LoadImage(filepath.Join(tools(), "bin", "ctr"), filepath.Join(d.dir, "c.sock"), name, cmd...)
+	ctr := filepath.Join(tools(), "bin", "ctr")
+	if d.program != "" {
+		ctr = filepath.Join(filepath.Dir(d.program), "ctr") // they belong together
+	}
+	return harness.LoadImage(ctr, filepath.Join(d.dir, "c.sock"), name, cmd...)
 }

@@ -3,6 +3,7 @@ module ringfort/test/engines/containerd
 go 1.26.3
 
 require (
+	golang.org/x/sys v0.49.0
 	google.golang.org/grpc v1.80.0
 	k8s.io/client-go v0.34.4
 	k8s.io/cri-api v0.34.4
@@ -27,7 +28,6 @@ require (
 	go.yaml.in/yaml/v2 v2.4.2 // indirect
 	golang.org/x/net v0.55.0 // indirect
 	golang.org/x/oauth2 v0.34.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.43.0 // indirect
 	golang.org/x/text v0.38.0 // indirect
 	golang.org/x/time v0.15.0 // indirect

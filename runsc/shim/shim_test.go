@@ -1,0 +1,225 @@
+package shim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/api/types/runc/options"
+	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/process"
+	"github.com/containerd/containerd/v2/pkg/stdio"
+	"github.com/containerd/go-runc"
+	"github.com/containerd/ttrpc"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// pass makes a request of a gate.
+func pass(g *gate, method string, do func(context.Context) error) error {
+	_, err := g.intercept(context.Background(), nil, &ttrpc.UnaryServerInfo{FullMethod: "/containerd.task.v3.Task/" + method},
+		func(ctx context.Context, _ func(any) error) (any, error) { return nil, do(ctx) })
+	return err
+}
+
+// TestDeadline has a handler that never returns: the request is answered all the same.
+func TestDeadline(t *testing.T) {
+	g := newGate()
+	g.limit = func(string) time.Duration { return 10 * time.Millisecond }
+	hang := make(chan struct{})
+	defer close(hang)
+	err := pass(g, "State", func(context.Context) error { <-hang; return nil })
+	if status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "Task/State") {
+		t.Errorf("a request that hangs: %v", err)
+	}
+	if err := pass(g, "State", func(context.Context) error { return status.Error(codes.NotFound, "x") }); status.Code(err) != codes.NotFound {
+		t.Errorf("the error of a handler: %v", err)
+	}
+}
+
+// TestNoPile has requests that hang come again and again: they are refused at last, and others when they have gone.
+func TestNoPile(t *testing.T) {
+	g := newGate()
+	g.limit = func(string) time.Duration { return time.Millisecond }
+	hang := make(chan struct{})
+	var left sync.WaitGroup
+	for range maxRequests {
+		left.Add(1)
+		pass(g, "Kill", func(context.Context) error { <-hang; left.Done(); return nil })
+	}
+	if err := pass(g, "Kill", func(context.Context) error { return nil }); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("one request too many: %v", err)
+	}
+	g.limit = func(method string) time.Duration { return 0 }
+	if err := pass(g, "Wait", func(context.Context) error { return nil }); err != nil {
+		t.Errorf("a wait beside them: %v", err)
+	}
+	g.limit = func(string) time.Duration { return time.Minute }
+	close(hang)
+	left.Wait()
+	for range 1000 {
+		if err := pass(g, "Kill", func(context.Context) error { return nil }); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error("no request gets through when all have ended")
+}
+
+// TestEarlyExit has a process end before it is known what it is.
+func TestEarlyExit(t *testing.T) {
+	got := make(chan string, 10)
+	x := newExits(func(m member, e runc.Exit) { got <- fmt.Sprint(m.execID, " ", e.Status) })
+	from := make(chan runc.Exit)
+	done := make(chan struct{})
+	go func() { x.run(from); close(done) }()
+	x.begin()
+	from <- runc.Exit{Pid: 7, Status: 3}
+	from <- runc.Exit{Pid: 99, Status: 1} // of somebody else
+	x.know(7, member{execID: "a"})
+	x.end()
+	x.begin()
+	x.know(8, member{execID: "b"})
+	x.end()
+	from <- runc.Exit{Pid: 8, Status: 4}
+	// Held: told only after it is known again.
+	x.begin()
+	x.know(9, member{execID: "c"})
+	x.end()
+	x.hold(9)
+	from <- runc.Exit{Pid: 9, Status: 5}
+	from <- runc.Exit{Pid: 98, Status: 0}
+	select {
+	case s := <-got:
+		if s != "a 3" {
+			t.Errorf("first %q", s)
+		}
+	default:
+		t.Error("nothing of the first")
+	}
+	if s := <-got; s != "b 4" {
+		t.Errorf("then %q", s)
+	}
+	select {
+	case s := <-got:
+		t.Errorf("told of a process that is held: %q", s)
+	default:
+	}
+	x.know(9, member{execID: "c"})
+	x.end()
+	if s := <-got; s != "c 5" {
+		t.Errorf("at last %q", s)
+	}
+	close(from)
+	<-done
+	if len(x.early) != 0 || len(x.running) != 0 {
+		t.Errorf("left: %v, %v", x.early, x.running)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "my-runsc")
+	if err := os.WriteFile(binary, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c, err := configOf(&options.Options{BinaryName: binary, Root: "/r", SystemdCgroup: true, IoUid: 5})
+	if err != nil || c.Binary != binary || c.Root != "/r" || !c.Systemd || c.IOUID != 5 {
+		t.Errorf("options of runc: %+v, %v", c, err)
+	}
+	file := filepath.Join(dir, "conf.toml")
+	text := "binary_name = \"" + binary + "\"\nroot = \"/other\"\n[runsc_config]\nplatform = \"ptrace\"\ndebug = \"true\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err = configOf(&runtimeoptions.Options{ConfigPath: file})
+	if err != nil || c.Binary != binary || strings.Join(c.Args, " ") != "--debug=true --platform=ptrace" {
+		t.Errorf("a file: %+v, %v", c, err)
+	}
+	if r := c.runtime("/b", "k8s.io"); r.Root != "/other/k8s.io" || len(r.ExtraArgs) != 2 {
+		t.Errorf("called as %+v", r)
+	}
+	if err := c.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := readConfig(dir); err != nil || fmt.Sprint(again) != fmt.Sprint(c) {
+		t.Errorf("read again: %+v, %v", again, err)
+	}
+	for what, given := range map[string]any{
+		"no such file": &runtimeoptions.Options{ConfigPath: "/nonesuch"}, "no TOML": &runtimeoptions.Options{ConfigBody: []byte("]")},
+		"a stranger": 5, "no such program": &options.Options{BinaryName: "/nonesuch"},
+	} {
+		if _, err := configOf(given); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestStuck has a Sentry that takes connections and never answers: it is killed. One that answers is not.
+func TestStuck(t *testing.T) {
+	root := t.TempDir()
+	start := func(id string, answer string) *exec.Cmd {
+		t.Helper()
+		cmd := exec.Command("sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		dir := filepath.Join(root, id)
+		state, _ := json.Marshal(map[string]any{"sentry": map[string]int{"pid": cmd.Process.Pid}})
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "state.json"), state, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("unix", filepath.Join(dir, "control.sock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				if answer != "" {
+					c.Read(make([]byte, 4096))
+					c.Write(append([]byte{0, 0, 0, byte(len(answer)), 0, 0, 0, 0}, answer...))
+				}
+			}
+		}()
+		return cmd
+	}
+	stuck, well := start("stuck", ""), start("well", `{"result":"running"}`)
+	member := func(id string) *container {
+		return &container{id: id, root: root, init: process.New(id, &runc.Runc{}, stdio.Stdio{})}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s := &service{
+		ctx: ctx, pingEvery: 10 * time.Millisecond, stuckAfter: 20 * time.Millisecond,
+		containers: map[string]*container{"stuck": member("stuck"), "well": member("well"), "coming": nil},
+	}
+	go s.watch(ctx)
+	st, err := stuck.Process.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ws := st.Sys().(interface{ Signaled() bool }); !ws.Signaled() {
+		t.Errorf("a Sentry that is stuck has ended by itself: %v", st)
+	}
+	if err := well.Process.Signal(unix.Signal(0)); err != nil {
+		t.Errorf("a Sentry that answers: %v", err)
+	}
+}
