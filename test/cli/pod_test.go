@@ -409,3 +409,36 @@ func TestPodVolumes(t *testing.T) {
 		t.Errorf("the other says %q, not %q", gotB, want)
 	}
 }
+
+// TestPodVolumeOutlives has the container that brought a volume go away before another one that uses it.
+func TestPodVolumeOutlives(t *testing.T) {
+	e := newEnv(t)
+	before := e.footprint()
+	p := newPod(e)
+	dir := t.TempDir()
+	vol := func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/vol", Type: "bind", Source: dir, Options: []string{"rbind", "rw"}})
+	}
+	a, _ := p.add([]string{"sh", "-c", "echo one > /vol/file"}, vol)
+	b, _ := p.add([]string{"sleep", "1000"}, vol)
+	if code := p.exit(a); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	p.must("delete", a)
+	if got := p.must("exec", b, "sh", "-c", "cat /vol/file; echo two > /vol/file; cat /vol/file"); got != "one\ntwo\n" {
+		t.Errorf("the volume has %q", got)
+	}
+	if data, _ := os.ReadFile(filepath.Join(dir, "file")); string(data) != "two\n" {
+		t.Errorf("on the host it has %q", data)
+	}
+	p.must("delete", "--force", b)
+	// The sandbox goes on, and has let go of both gofers.
+	for i := 0; strings.Contains(e.footprint(), `"runsc\x00gofer\x00`+a) || strings.Contains(e.footprint(), `"runsc\x00gofer\x00`+b); i++ {
+		if i == 200 {
+			t.Fatalf("gofers are left:\n%s", e.footprint())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	p.must("delete", "--force", p.id)
+	p.sameFootprint(before)
+}
