@@ -54,6 +54,8 @@ type birth struct {
 	gidMap     []auth.Extent
 	rootUID    uint32 // of the container, as the gofer sees it
 	rootGID    uint32
+	goferUIDs  []auth.Extent // of the gofer's user namespace, where an ordinary user needs help with it
+	goferGIDs  []auth.Extent
 	args       control.CreateArgs // for the Sentry, gathered step by step
 }
 
@@ -243,11 +245,24 @@ func (b *birth) launchGofer(null *os.File) (<-chan error, error) {
 	if !ordinary() {
 		l.bound = append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...)
 	}
+	if b.goferUIDs != nil {
+		l.attr.UidMappings, l.attr.GidMappings, l.attr.Credential = nil, nil, nil
+		// Without a map it is nobody's program, which would lose its capabilities.
+		for _, c := range append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...) {
+			l.attr.AmbientCaps = append(l.attr.AmbientCaps, uintptr(c))
+		}
+	}
 	b.gofer, err = launch(l)
 	goferTheirs.Close()
 	if err != nil {
 		ours.Close()
 		return nil, err
+	}
+	if b.goferUIDs != nil {
+		if err := b.mapGofer(); err != nil {
+			ours.Close()
+			return nil, err
+		}
 	}
 	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints(), UID: b.rootUID, GID: b.rootGID}
 	ready := make(chan error, 1)
@@ -513,8 +528,13 @@ func (b *birth) hooksBefore() error {
 	return b.runHooks("createContainer", h.CreateContainer, state, b.netPath())
 }
 
-// netPath names the network namespace of the Sentry.
-func (b *birth) netPath() string { return fmt.Sprintf("/proc/%d/ns/net", b.Sentry.PID) }
+// netPath names the network namespace of the Sentry, "" for our own: who is not the host's root could not enter that.
+func (b *birth) netPath() string {
+	if b.network.host {
+		return ""
+	}
+	return fmt.Sprintf("/proc/%d/ns/net", b.Sentry.PID)
+}
 
 // hand gives the container to the Sentry.
 func (b *birth) hand() error {

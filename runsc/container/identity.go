@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -129,11 +131,12 @@ func (b *birth) identities() (err error) {
 		list []auth.Extent
 		own  int
 	}{{"uidMappings", b.uidMap, os.Geteuid()}, {"gidMappings", b.gidMap, os.Getegid()}} {
-		for _, e := range m.list {
-			if int(e.ParentFirst) != m.own || e.Count != 1 || e.First != 0 {
-				return fmt.Errorf("linux.%s: an ordinary user can map nothing but 0 to %d: run in a user namespace with more (podman unshare), or as root", m.name, m.own)
-			}
+		if len(m.list) > 0 && rootOf(m.list) != uint32(m.own) {
+			return fmt.Errorf("linux.%s: who runs the container without being root has to be root in it: map 0 to %d", m.name, m.own)
 		}
+	}
+	if needHelper(b.uidMap) || needHelper(b.gidMap) {
+		b.goferUIDs, b.goferGIDs = b.uidMap, b.gidMap
 	}
 	b.uidMap, b.gidMap = nil, nil
 	return nil
@@ -147,4 +150,31 @@ func rootOf(list []auth.Extent) uint32 {
 		}
 	}
 	return 0
+}
+
+// needHelper reports whether a map has more than a user may write himself, his own ID.
+func needHelper(list []auth.Extent) bool { return len(list) > 1 || len(list) == 1 && list[0].Count > 1 }
+
+// mapGofer gives the gofer of an ordinary user the IDs that he may use beside his own. Two programs that have the right
+// do it, and look at /etc/subuid and /etc/subgid (newuidmap(1)).
+func (b *birth) mapGofer() error {
+	for _, m := range []struct {
+		program, field string
+		list           []auth.Extent
+	}{{"newuidmap", "uidMappings", b.goferUIDs}, {"newgidmap", "gidMappings", b.goferGIDs}} {
+		args := []string{strconv.Itoa(b.gofer.Pid)}
+		for _, e := range m.list {
+			for _, n := range []uint32{e.First, e.ParentFirst, e.Count} {
+				args = append(args, strconv.FormatUint(uint64(n), 10))
+			}
+		}
+		out, err := exec.Command(m.program, args...).CombinedOutput()
+		if errors.Is(err, exec.ErrNotFound) {
+			return fmt.Errorf("linux.%s: more than one ID takes the program %s (Debian: package uidmap)", m.field, m.program)
+		}
+		if err != nil {
+			return fmt.Errorf("linux.%s: %s: %w: %s", m.field, m.program, err, strings.TrimSpace(string(out)))
+		}
+	}
+	return nil
 }

@@ -70,7 +70,7 @@ func (b *birth) findStandIn() (*standIn, error) {
 	if !host {
 		return nil, nil
 	}
-	if _, ok := spec.NetworkNamespace(b.Spec); ok {
+	if !b.network.host {
 		f, err := os.Open(b.netPath())
 		if err != nil {
 			return nil, err

@@ -40,6 +40,17 @@ for i in $(seq 100); do p logs web | grep -q ready && break; sleep 0.1; done; sl
 p exec web cat /w/index.html; echo data | p exec -i web cat; p exec web sh -c 'exit 7'; echo $?; p stop -t 0 web 2>/dev/null; p inspect -f '{{.State.ExitCode}}' web; p rm web`, "page\npage\ndata\n7\nweb\n137\nweb\n"},
 	{"network none", `p run --rm --network none lab/bb:1 ls /sys/class/net`, "lo\n"},
 	{"pod", `p pod create --name pod >/dev/null; p run -d --pod pod --name in lab/bb:1 sh -c 'mkdir /w; echo inpod >/w/index.html; exec httpd -f -h /w' >/dev/null; sleep 1; p run --rm --pod pod lab/bb:1 wget -qO- http://127.0.0.1/; p pod rm -f -t 0 pod >/dev/null; p ps -aq | wc -l`, "inpod\n0\n"},
+	{"network host", `p run --rm --network host lab/bb:1 sh -c 'ip -4 addr | grep -c "inet 127.0.0.1"'`, "1\n"},
+	// Without podman: newuidmap gives the subordinate IDs to the gofer.
+	{"runsc alone", `mkdir -p b/rootfs/bin b/rootfs/tmp; cp /bin/busybox b/rootfs/bin/; cat >b/config.json <<END
+{"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"cwd":"/tmp","user":{"uid":0,"gid":0},
+"args":["/bin/busybox","sh","-c","busybox touch a; busybox chown 5:6 a; busybox stat -c %u:%g a"],"env":["PATH=/bin"],
+"capabilities":{"bounding":["CAP_CHOWN"],"effective":["CAP_CHOWN"],"permitted":["CAP_CHOWN"]}},
+"linux":{"namespaces":[{"type":"user"},{"type":"mount"},{"type":"pid"},{"type":"ipc"},{"type":"uts"},{"type":"network"}],
+"uidMappings":[{"hostID":54322,"size":1},{"containerID":1,"hostID":300000,"size":65536}],
+"gidMappings":[{"hostID":54322,"size":1},{"containerID":1,"hostID":300000,"size":65536}]}}
+END
+${OPTIONS#--runtime } run --bundle b alone; stat -c %u:%g b/rootfs/tmp/a; ${OPTIONS#--runtime } list -q`, "5:6\n300004:300005\n"},
 	{"terminal", `script -qec "podman $OPTIONS run --rm -it lab/bb:1 sh -c 'tty; exit 4'" /dev/null | tr -d '\r'; echo ${PIPESTATUS[0]}`, "/dev/pts/0\n4\n"},
 }
 
