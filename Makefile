@@ -41,7 +41,7 @@ e2e: $(BIN)
 # test-engines drives container engines, with daemons of its own, that run containers with the binary.
 # What needs Kubernetes' client libraries is a module of its own.
 test-engines: deps-engines $(BIN) $(SHIM)
-	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 30m -count=1 -p 1 ./test/engines/...
+	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 30m -count=1 -p 1 -parallel 4 ./test/engines/...
 	cd test/engines/containerd && RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 30m -count=1 .
 
 # bench measures the binary beside native Linux, and with BENCHFLAGS="--peer=PATH"
