@@ -24,6 +24,7 @@ const (
 	maxDNS      = 65535            // bytes of a message
 	dnsHeader   = 12               // bytes of its header (RFC 1035 section 4.1.1)
 	maxDNSConns = 64               // TCP connections at once
+	maxAnswers  = 16               // of a TCP connection whose asker does not read; what is beyond is dropped
 )
 
 // resolver forwards DNS queries of the sandbox to a name server that listens on a loopback address of the host's side of
@@ -201,7 +202,20 @@ func (r *resolver) serveTCP() {
 // room for the answer as TCP would have: a packet over loopback has no other limit.
 func (r *resolver) serveConn(c net.Conn) {
 	defer c.Close()
-	var mu sync.Mutex
+	answers := make(chan []byte, maxAnswers)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case msg := <-answers:
+				c.SetWriteDeadline(time.Now().Add(queryTime))
+				c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
+			case <-done:
+				return
+			}
+		}
+	}()
 	for {
 		c.SetReadDeadline(time.Now().Add(queryTime))
 		var size [2]byte
@@ -213,10 +227,10 @@ func (r *resolver) serveConn(c net.Conn) {
 			return
 		}
 		r.ask(withRoom(msg), func(msg []byte) {
-			mu.Lock()
-			defer mu.Unlock()
-			c.SetWriteDeadline(time.Now().Add(queryTime))
-			c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
+			select {
+			case answers <- msg:
+			default: // nobody else's answers shall wait for this asker
+			}
 		})
 	}
 }
