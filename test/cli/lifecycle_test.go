@@ -267,7 +267,7 @@ func TestHooks(t *testing.T) {
 	}
 	e.must("delete", "--force", id)
 	data, _ := os.ReadFile(log)
-	want := "prestart creating\ncreateRuntime creating\ncreateContainer creating\npoststart running\npoststop stopped\n"
+	want := "prestart created\ncreateRuntime creating\ncreateContainer creating\npoststart running\npoststop stopped\n"
 	if string(data) != want {
 		t.Errorf("hooks said\n%swant\n%s", data, want)
 	}

@@ -68,8 +68,8 @@ func inNet(path string) func(*specs.Spec) {
 	}
 }
 
-// TestJoinedNetwork runs two containers in turn, and then side by side, in a namespace that outlives them. As long as
-// one has the links the host's stack is silent; afterwards it has them back as they were.
+// TestJoinedNetwork runs two containers in turn, and then side by side in one sandbox, in a namespace that outlives them.
+// As long as one has the links the host's stack is silent; afterwards it has them back as they were.
 func TestJoinedNetwork(t *testing.T) {
 	e := newEnv(t)
 	near, far := e.netns("n"), e.netns("f")
@@ -101,11 +101,11 @@ func TestJoinedNetwork(t *testing.T) {
 	first, second := e.id(), e.id()
 	e.must("create", "--bundle", e.bundle([]string{"sleep", "100"}, join), first)
 	e.must("create", "--bundle", e.bundle([]string{"sleep", "100"}, join), second)
-	e.must("delete", "--force", first)
+	e.must("delete", "--force", second)
 	if !strings.Contains(qdisc(), "clsact") {
 		t.Error("the links were given back while a container has them")
 	}
-	e.must("delete", "--force", second)
+	e.must("delete", "--force", first)
 	if now := qdisc(); now != before {
 		t.Errorf("left on the link: %q, before %q", now, before)
 	}
