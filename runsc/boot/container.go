@@ -98,6 +98,7 @@ func (c *container) place(a *control.CreateArgs) error {
 	c.kc = c.s.k.NewContainer(a.ID, kernel.NewTaskCount(pidsLimit(a.Spec)), p)
 	c.kc.SetLimits(a.MemoryLimit, a.CPUQuota)
 	c.kc.SetCPUs(cpusOf(a.Spec))
+	c.kc.AfterSleep(c.doubt)
 	return nil
 }
 
@@ -144,7 +145,8 @@ func (c *container) exec(a *control.ExecArgs) (int32, error) {
 }
 
 // doubt has the root's files asked for again. Engines write into the root of a container that runs (docker cp), and do
-// not tell; who did so and now has the container do something wants it seen.
+// not tell; who did so and now has the container do something wants it seen, and so does a program that sleeps and looks
+// again.
 func (c *container) doubt() {
 	if c.root != nil {
 		c.root.Doubt()

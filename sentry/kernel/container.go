@@ -25,6 +25,9 @@ type Container struct {
 	quota  atomic.Int64 // limit in thousandths of a processor, 0: none
 	cpus   atomic.Uint64
 
+	afterSleep func()
+	lastSleep  atomic.Int64 // when it was last called
+
 	mu      sync.Mutex
 	paused  bool
 	resumed *sync.Cond
@@ -43,6 +46,27 @@ func (k *Kernel) NewContainer(id string, count *TaskCount, p platform.Platform) 
 	c.resumed = sync.NewCond(&c.mu)
 	k.containers.Add(1)
 	return c
+}
+
+// A program that sleeps for longSleep and looks again may be waiting for what comes from outside. Times in nanoseconds.
+const (
+	longSleep = 100e6
+	sleepRate = 1e9
+)
+
+// AfterSleep has f called when a task has slept for a while, but at most once a second. It is set before the container has
+// tasks; f must not block.
+func (c *Container) AfterSleep(f func()) { c.afterSleep = f }
+
+// slept calls what AfterSleep was given, if it is time.
+func (c *Container) slept() {
+	if c.afterSleep == nil {
+		return
+	}
+	now, last := c.k.Monotonic(), c.lastSleep.Load()
+	if now-last >= sleepRate && c.lastSleep.CompareAndSwap(last, now) {
+		c.afterSleep()
+	}
 }
 
 // ContainerOf returns the container whose files a caller sees, nil for the sandbox

@@ -142,11 +142,13 @@ func (t *Task) Block(deadline int64) error {
 	if t.attention.Load()&interrupting != 0 {
 		return wait.ErrInterrupted
 	}
+	long := false
 	if deadline != wait.NoDeadline {
 		left := deadline - t.k.Monotonic()
 		if left <= 0 {
 			return unix.ETIMEDOUT
 		}
+		long = left >= longSleep
 		t.armTimer(left)
 		defer t.timer.Stop()
 	}
@@ -169,6 +171,9 @@ func (t *Task) Block(deadline int64) error {
 			return nil
 		}
 		if expired {
+			if long {
+				t.Container().slept()
+			}
 			return unix.ETIMEDOUT
 		}
 		if t.attention.Load()&interrupting != 0 {
