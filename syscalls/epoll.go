@@ -144,7 +144,7 @@ func epollMasked(t *task, a arguments, deadline int64) (uintptr, error) {
 	return n, err
 }
 
-// eventBatch is how many events one call reports at most.
+// eventBatch is how many events one call reports without an allocation.
 const eventBatch = 256
 
 // eventBuffers are pooled because what is copied out escapes.
@@ -167,6 +167,11 @@ func doEpoll(t *task, a arguments, deadline int64) (uintptr, error) {
 	buf := eventBuffers.Get().(*[eventBatch]epollEvent)
 	defer eventBuffers.Put(buf)
 	out := buf[:min(int(limit), eventBatch)]
+	if limit > eventBatch {
+		if n := e.Size(); n > eventBatch {
+			out = make([]epollEvent, min(int(limit), n))
+		}
+	}
 	n, err := awaitEvents(t, e, out, deadline)
 	if n == 0 {
 		return 0, err

@@ -68,6 +68,13 @@ var treeMu sync.Mutex
 // New returns an empty set.
 func New() *Epoll { return &Epoll{items: make(map[*vfs.Description]*item)} }
 
+// Size returns how many open files are in the set.
+func (e *Epoll) Size() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.items)
+}
+
 // maxSpares is how many dropped items a set keeps: programs that add and delete
 // a descriptor for every request do it one by one.
 const maxSpares = 16

@@ -277,3 +277,22 @@ CASE(pwait2) {
 	t.tv_nsec = -1;
 	FAILS(syscall(SYS_epoll_pwait2, e, ev, 8, &t, 0, 8), EINVAL);
 }
+
+// One call reports as many as it has room for.
+CASE(a_thousand_at_once) {
+	static struct epoll_event ev[900];
+	int ep = epoll_create1(0), p[2];
+	CHECK(!pipe(p) && write(p[1], "x", 1) == 1);
+	for (int i = 0; i < 900; i++) {
+		char path[40];
+		snprintf(path, sizeof path, "/proc/self/fd/%d", p[0]);
+		int fd = open(path, O_RDONLY);
+		CHECK(fd >= 0);
+		ev[0].events = EPOLLIN, ev[0].data.u32 = fd;
+		CHECK(!epoll_ctl(ep, EPOLL_CTL_ADD, fd, ev));
+	}
+	CHECK(epoll_wait(ep, ev, 900, 0) == 900);
+	static char seen[1024];
+	for (int i = 0; i < 900; i++) CHECK(!seen[ev[i].data.u32]++);
+	CHECK(epoll_wait(ep, ev, 300, 0) == 300);
+}
