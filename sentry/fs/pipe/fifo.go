@@ -10,13 +10,27 @@ import (
 // OpenFIFO opens the FIFO in with the flags of open(2). As fifo(7) says, an
 // open for reading waits for a writer and one for writing for a reader; with
 // O_NONBLOCK the first succeeds at once and the second fails with ENXIO if
-// there is no reader; O_RDWR never waits.
+// there is no reader; O_RDWR never waits, nor does who opens a pipe of pipe(2)
+// once more (/proc/PID/fd).
 func OpenFIFO(c vfs.Caller, in vfs.Inode, flags uint32) (vfs.File, error) {
 	p, ok := in.Base().EndpointOr(func() any { return New() }).(*Pipe)
 	if !ok {
 		return nil, unix.ENXIO
 	}
+	if _, nameless := in.(*vfs.AnonInode); nameless {
+		return p.openAgain(flags), nil
+	}
 	return p.openFlags(c, flags)
+}
+
+// openAgain adds an end to a pipe that has had both.
+func (p *Pipe) openAgain(flags uint32) *File {
+	mode := flags & unix.O_ACCMODE
+	f := p.open(mode != unix.O_WRONLY, mode != unix.O_RDONLY)
+	p.mu.Lock()
+	f.writesSeen = p.writeOpens - 1
+	p.mu.Unlock()
+	return f
 }
 
 func (p *Pipe) openFlags(c vfs.Caller, flags uint32) (vfs.File, error) {

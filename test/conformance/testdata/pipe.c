@@ -279,3 +279,31 @@ CASE(reopened_through_proc) {
 	CHECK(write(w, "again", 5) == 5);
 	CHECK(read(p[0], buf, 9) == 5);
 }
+
+// A pipe opened by its name in /proc, as /dev/stdin is, waits for nobody.
+static int again(int fd, int flags) {
+	char path[40];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	return open(path, flags);
+}
+CASE(opened_again_without_writers) {
+	int p[2];
+	char b[8];
+	CHECK(!pipe(p) && write(p[1], "abc", 3) == 3 && !close(p[1]));
+	int r = again(p[0], O_RDONLY);
+	CHECK(r >= 0 && read(r, b, 8) == 3 && read(r, b, 8) == 0);
+	struct pollfd f = {r, POLLIN, 0};
+	CHECK(poll(&f, 1, 0) == 1 && f.revents == POLLHUP);
+	int w = again(p[0], O_WRONLY | O_NONBLOCK);
+	CHECK(w >= 0 && write(w, "d", 1) == 1 && read(p[0], b, 8) == 1);
+}
+CASE(opened_again_without_readers) {
+	int p[2];
+	signal(SIGPIPE, SIG_IGN);
+	CHECK(!pipe(p) && !close(p[0]));
+	int w = again(p[1], O_WRONLY);
+	CHECK(w >= 0);
+	FAILS(write(w, "a", 1), EPIPE);
+	int r = again(p[1], O_RDONLY);
+	CHECK(r >= 0 && write(w, "a", 1) == 1);
+}
