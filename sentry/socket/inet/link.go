@@ -104,6 +104,9 @@ func (l *link) send(src usermem.Seq) (int64, error) {
 	case !l.up:
 		l.mu.Unlock()
 		return 0, unix.EAGAIN
+	case src.Len() == 0:
+		l.mu.Unlock()
+		return 0, nil // no segment, so nothing comes back
 	case p.closed:
 		// The bytes are sent, and what comes back is a reset.
 		l.reset()

@@ -277,3 +277,11 @@ CASE(much_for_a_closed_peer) {
 	CHECK(n > 0 && n < (ssize_t)sizeof much);
 	FAILS(write(f, much, 1), EPIPE);
 }
+CASE(nothing_for_a_closed_peer) {
+	int v, f = pair(&v);
+	CHECK(write(v, "last", 4) == 4 && close(v) == 0);
+	CHECK(send(f, "", 0, 0) == 0 && send(f, "", 0, 0) == 0);
+	CHECK(read(f, buf, 9) == 4 && read(f, buf, 9) == 0);
+	CHECK(send(f, "", 0, 0) == 0 && send(f, "x", 1, 0) == 1);
+	FAILS(send(f, "", 0, 0), EPIPE);
+}
