@@ -8,8 +8,8 @@ func Forward() []Rule {
 	const why = "listeners that stand for those of the sandbox"
 	rules := append(goRuntime(), unixSockets()...)
 	return append(rules,
-		allowIf(unix.SYS_SOCKET, why, eq(0, unix.AF_INET), eq(1, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)),
-		allowIf(unix.SYS_SOCKET, why, eq(0, unix.AF_INET6), eq(1, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)),
+		allowIf(unix.SYS_SOCKET, why, eq(0, unix.AF_INET), eq(1, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK), eq(2, 0)),
+		allowIf(unix.SYS_SOCKET, why, eq(0, unix.AF_INET6), eq(1, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK), eq(2, 0)),
 		allow(unix.SYS_BIND, why+"; the namespace is the pod's"),
 		allow(unix.SYS_LISTEN, why),
 		allow(unix.SYS_SETSOCKOPT, why+": addresses used again; a connection is reset"),

@@ -15,7 +15,7 @@ import (
 )
 
 // load puts code at 0x400000 of a fresh address space.
-func loadCode(t testing.TB, p *Platform, code []byte) platform.AddressSpace {
+func loadCode(t testing.TB, p platform.Platform, code []byte) platform.AddressSpace {
 	t.Helper()
 	f, err := memFile("test", 0x2000)
 	if err != nil {
@@ -80,6 +80,49 @@ func TestSwitchEvents(t *testing.T) {
 	c.Interrupt()
 	if ev, err = c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventInterrupt {
 		t.Fatalf("interrupted switch: %+v, %v", ev, err)
+	}
+}
+
+// TestGroup has an address space of a group of its own, which goes on when the
+// group has been released and no more can be made.
+func TestGroup(t *testing.T) {
+	p := testPlatform(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	g, err := p.NewGroup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := loadCode(t, g, []byte{0xb8, 0x27, 0x00, 0x00, 0x00, 0x0f, 0x05, 0xeb, 0xf7}) // mov eax, 39; syscall; jmp to the start
+	defer as.Release()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", as.(*space).stub.keeper.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parent int
+	fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+4:]), "%d", &parent)
+	if parent != g.PID() {
+		t.Errorf("the stub's parent is %d, the group's template %d", parent, g.PID())
+	}
+	c := g.NewContext()
+	defer c.Release()
+	regs := &arch.Registers{Rip: 0x400000}
+	fp := &arch.FPState{}
+	fp.Reset()
+	for range 2 {
+		ev, err := c.Switch(as, regs, fp)
+		if err != nil || ev.Kind != platform.EventSyscall || regs.SyscallNumber() != 39 {
+			t.Fatalf("switch: %+v, %v", ev, err)
+		}
+		g.Release() // twice is once
+	}
+	if _, err := g.NewAddressSpace(); err == nil {
+		t.Error("a group that was released makes an address space")
+	}
+	if as, err := p.NewAddressSpace(); err != nil {
+		t.Errorf("the platform then: %v", err)
+	} else {
+		as.Release()
 	}
 }
 

@@ -27,6 +27,9 @@ var (
 const (
 	// dialTime bounds how long a listener's queue may be full for a forwarded connection.
 	dialTime = 5 * time.Second
+	// settleTime is waited for further changes of listeners, so that a program which makes and closes many does not
+	// keep the host busy.
+	settleTime = 5 * time.Millisecond
 	// maxForwarded bounds the forwarded connections of a sandbox.
 	maxForwarded = 1024
 	// maxListeners bounds how many listeners are told of: each costs descriptors on the host.
@@ -48,6 +51,7 @@ func (s *sandbox) Listeners(changes uint64, stop <-chan struct{}) (*control.List
 		}
 		select {
 		case <-next:
+			time.Sleep(settleTime)
 		case <-stop:
 			return nil, errors.New("the caller has gone")
 		}

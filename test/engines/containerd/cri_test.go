@@ -462,18 +462,33 @@ func TestPropagation(t *testing.T) {
 	})
 }
 
-// TestUserNamespace has a pod whose root is nobody's on the host: its sandbox runs, and its containers are refused for a
-// reason that is named, as with the runc of Debian 12: their volumes would need mounts with other owners.
+// TestUserNamespace has a pod whose root is nobody's on the host, with a volume whose owners are shifted likewise. The runc
+// of Debian 12 cannot do that.
 func TestUserNamespace(t *testing.T) {
-	ids := []*cri.IDMapping{{HostId: 65536, ContainerId: 0, Length: 65536}}
+	const first = 65536
+	ids := []*cri.IDMapping{{HostId: first, ContainerId: 0, Length: 65536}}
 	users := &cri.UserNamespace{Mode: cri.NamespaceMode_POD, Uids: ids, Gids: ids}
-	each(t, func(t *testing.T, h string) {
-		p := newPod(t, h, func(c *cri.PodSandboxConfig) { c.Linux.SecurityContext.NamespaceOptions.UsernsOptions = users })
-		_, err := p.tryStart(container("true", func(c *cri.ContainerConfig) { c.Linux.SecurityContext.NamespaceOptions.UsernsOptions = users }))
-		if err == nil || !strings.Contains(err.Error(), "idmap mounts not supported") {
-			t.Errorf("a container in a user namespace: %v", err)
-		}
-	})
+	for _, h := range []string{"runsc", "runsc-cli"} {
+		t.Run(h, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(filepath.Join(dir, "of-root"), nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			p := newPod(t, h, func(c *cri.PodSandboxConfig) { c.Linux.SecurityContext.NamespaceOptions.UsernsOptions = users })
+			script := "id -u; cat /proc/self/uid_map; touch /tmp/x /vol/y && stat -c %u /tmp/x /vol/of-root"
+			code, log := p.run(container(script, func(c *cri.ContainerConfig) {
+				c.Linux.SecurityContext.NamespaceOptions.UsernsOptions = users
+				c.Mounts = append(c.Mounts, &cri.Mount{ContainerPath: "/vol", HostPath: dir, UidMappings: ids, GidMappings: ids})
+			}))
+			if f := strings.Join(strings.Fields(log), " "); code != 0 || f != "0 0 65536 65536 0 0" {
+				t.Errorf("exit code %d, %q", code, log)
+			}
+			var st unix.Stat_t
+			if err := unix.Stat(filepath.Join(dir, "y"), &st); err != nil || st.Uid != 0 {
+				t.Errorf("a file made in the volume is of %d on the host, %v", st.Uid, err)
+			}
+		})
+	}
 }
 
 // TestRestart has containerd go away and come back while pods run.
@@ -562,5 +577,40 @@ func TestStuckSentry(t *testing.T) {
 	log, _ := os.ReadFile(filepath.Join(lab.dir, "log"))
 	if !strings.Contains(string(log), "has not answered for") {
 		t.Error("containerd's log does not say that the sandbox was killed")
+	}
+}
+
+// TestMany has pods started and stopped at once; nothing is left of any.
+func TestMany(t *testing.T) {
+	const pods = 12
+	ids := make(chan string, 3*pods)
+	t.Run("all", func(t *testing.T) {
+		for i := range pods {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				p := newPod(t, "runsc")
+				ids <- p.id
+				a := p.start(container("sleep 1000"))
+				b := container("echo $((6 * 7)); exit 4")
+				code, log := p.run(b)
+				if code != 4 || log != "42\n" {
+					t.Errorf("exit code %d, %q", code, log)
+				}
+				if got := p.sh(a, "echo on"); got != "on" {
+					t.Errorf("exec says %q", got)
+				}
+				ids <- a
+			})
+		}
+	})
+	close(ids)
+	for id := range ids {
+		gone(t, id)
+	}
+	left, _ := filepath.Glob("/run/containerd/runsc/k8s.io/*")
+	for _, dir := range left {
+		if data, _ := os.ReadFile(filepath.Join(dir, "state.json")); strings.Contains(string(data), lab.dir) {
+			t.Errorf("left: %s", dir)
+		}
 	}
 }

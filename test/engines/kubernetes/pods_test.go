@@ -171,6 +171,7 @@ func TestPods(t *testing.T) {
 		{"seccomp", "grep Seccomp: /proc/self/status | cut -f2", "", "", "Completed 0", "2"},
 		{"message", "echo because > /dev/termination-log; exit 1", "", "", "Error 1", ""},
 		{"processes", "sleep 1; ps | grep -c '[s]leep 1000000'", `,"shareProcessNamespace":true`, "", "Completed 0", "1"},
+		{"users", "id -u; test $(awk '{print $2}' /proc/self/uid_map) -gt 0 && echo shifted", `,"hostUsers":false`, "", "Completed 0", "0\nshifted"},
 		{"sysctl", "cat /proc/sys/kernel/msgmax", `,"securityContext":{"sysctls":[{"name":"kernel.msgmax","value":"54321"}]}`, "", "Completed 0", "54321"},
 	} {
 		must(t, pod(c.name, c.script, c.spec, c.container), "apply", "-f", "-")
