@@ -614,3 +614,99 @@ func TestMany(t *testing.T) {
 		}
 	}
 }
+
+// ctr runs containerd's own client, which asks the shim for what CRI has no word for.
+func ctr(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := limited()
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(tools(), "bin", "ctr"), append([]string{"-a", filepath.Join(lab.dir, "c.sock"), "-n", "k8s.io"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// TestTask has what a task of containerd can do beside a pod: logs by URI, pause, metrics, checkpoint.
+func TestTask(t *testing.T) {
+	dir := t.TempDir()
+	logger := filepath.Join(dir, "logger")
+	if err := os.WriteFile(logger, []byte("#!/bin/sh\nexec 5>&-\nexec cat <&3 >"+dir+"/binary\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, uri := range []string{"file://" + dir + "/file", "binary://" + logger} {
+		id := fmt.Sprintf("rf-task-%d-%d", os.Getpid(), i)
+		out, err := ctr(t, "run", "-d", "--runtime", "io.containerd.runsc.v1", "--log-uri", uri, "docker.io/lab/bb:1", id, "sh", "-c", "echo said; sleep 1000")
+		if err != nil {
+			t.Fatalf("%s: %s", uri, out)
+		}
+		t.Cleanup(func() {
+			ctr(t, "task", "kill", "-s", "KILL", id)
+			for range 100 {
+				if _, err := ctr(t, "task", "delete", id); err == nil {
+					break
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			if out, err := ctr(t, "container", "delete", id); err != nil {
+				t.Errorf("delete: %s", out)
+			}
+			gone(t, id)
+		})
+		file := filepath.Join(dir, strings.SplitN(uri, ":", 2)[0])
+		for i := 0; ; i++ {
+			if data, _ := os.ReadFile(file); string(data) == "said\n" {
+				break
+			}
+			if i == 200 {
+				data, _ := os.ReadFile(file)
+				t.Errorf("%s has %q", uri, data)
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if i > 0 {
+			continue
+		}
+		status := func(want string) {
+			t.Helper()
+			if out, err := ctr(t, "task", "list"); err != nil || !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+				t.Errorf("no %q in\n%s", want, out)
+			}
+		}
+		if out, err := ctr(t, "task", "pause", id); err != nil {
+			t.Errorf("pause: %s", out)
+		}
+		status("PAUSED")
+		if out, err := ctr(t, "task", "resume", id); err != nil {
+			t.Errorf("resume: %s", out)
+		}
+		status("RUNNING")
+		if out, err := ctr(t, "task", "metrics", id); err != nil || !strings.Contains(out, "memory.usage") && !strings.Contains(out, "memory.usage_in_bytes") {
+			t.Errorf("metrics: %v\n%s", err, out)
+		}
+		if out, err := ctr(t, "task", "ps", id); err != nil || len(strings.Split(strings.TrimSpace(out), "\n")) < 2 {
+			t.Errorf("ps: %v\n%s", err, out)
+		}
+		if out, err := ctr(t, "task", "checkpoint", id); err == nil || !strings.Contains(out, "checkpoint is not supported by runsc") {
+			t.Errorf("checkpoint: %v\n%s", err, out)
+		}
+	}
+}
+
+// TestResize has the window of a terminal change.
+func TestResize(t *testing.T) {
+	each(t, func(t *testing.T, h string) {
+		p := newPod(t, h)
+		ctx, cancel := limited()
+		defer cancel()
+		id := p.start(container("sleep 1000"))
+		script := "i=0; while [ $i -lt 300 ] && [ \"$(stty size)\" != '41 101' ]; do sleep 0.1; i=$((i + 1)); done; stty size"
+		r, err := lab.runtime.Exec(ctx, &cri.ExecRequest{ContainerId: id, Cmd: []string{"sh", "-c", script}, Tty: true, Stdin: true, Stdout: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := p.stream(r.Url, " ", true)
+		if !strings.Contains(out, "41 101") || err != nil {
+			t.Errorf("the window is %q, %v", out, err)
+		}
+	})
+}

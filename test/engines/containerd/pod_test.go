@@ -222,6 +222,11 @@ func (p *pod) sh(id, script string) string {
 	return strings.TrimSpace(out)
 }
 
+// sizes is a remotecommand.TerminalSizeQueue.
+type sizes func() *remotecommand.TerminalSize
+
+func (s sizes) Next() *remotecommand.TerminalSize { return s() }
+
 // stream carries streams to and from a URL of containerd.
 func (p *pod) stream(address string, in string, tty bool) (string, string, error) {
 	u, err := url.Parse(address)
@@ -235,6 +240,7 @@ func (p *pod) stream(address string, in string, tty bool) (string, string, error
 	ctx, cancel := limited()
 	defer cancel()
 	var out, errout bytes.Buffer
+	sized := false
 	o := remotecommand.StreamOptions{Stdout: &out, Tty: tty}
 	if in != "" {
 		o.Stdin = strings.NewReader(in)
@@ -243,6 +249,14 @@ func (p *pod) stream(address string, in string, tty bool) (string, string, error
 			defer w.Close()
 			go io.WriteString(w, in)
 			o.Stdin = r
+			o.TerminalSizeQueue = sizes(func() *remotecommand.TerminalSize {
+				if sized {
+					<-ctx.Done()
+					return nil
+				}
+				sized = true
+				return &remotecommand.TerminalSize{Width: 101, Height: 41}
+			})
 		}
 	}
 	if !tty {
