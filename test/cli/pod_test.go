@@ -442,3 +442,40 @@ func TestPodVolumeOutlives(t *testing.T) {
 	p.must("delete", "--force", p.id)
 	p.sameFootprint(before)
 }
+
+// TestPodCutOff kills the runsc that adds a container to a pod, at many moments of its work.
+func TestPodCutOff(t *testing.T) {
+	e := newEnv(t)
+	before := e.footprint()
+	p := newPod(e)
+	for after := range 40 {
+		id := e.id()
+		dir := e.bundle([]string{"sleep", "1000"}, p.annotate(id, "container"))
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := e.command("create", "--bundle", dir, id)
+		cmd.Stdout, cmd.Stderr = null, null
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		null.Close()
+		time.Sleep(time.Duration(after) * 2 * time.Millisecond)
+		cmd.Process.Kill()
+		cmd.Wait()
+		// It is there as a whole, or only to be removed; the next one of its name can be made.
+		e.runsc("delete", "--force", id)
+		if after%8 == 0 {
+			p.create(id, "container", []string{"sleep", "1000"})
+			p.must("start", id)
+			p.await(id, "running")
+			p.must("delete", "--force", id)
+		}
+		if got := p.must("exec", p.id, "echo", "alive"); got != "alive\n" {
+			t.Fatalf("after %d ms the sandbox says %q", 2*after, got)
+		}
+	}
+	p.must("delete", "--force", p.id)
+	p.sameFootprint(before)
+}

@@ -225,6 +225,14 @@ func TestStats(t *testing.T) {
 			}
 			s := r.Stats
 			if s.Cpu != nil && s.Cpu.UsageCoreNanoSeconds.GetValue() > 100e6 && s.Memory != nil && s.Memory.WorkingSetBytes.GetValue() > 4<<20 {
+				p.exec(id, "nc", "-w", "1", "10.97.0.1", "9") // something goes over the network
+				r, err := lab.runtime.PodSandboxStats(ctx, &cri.PodSandboxStatsRequest{PodSandboxId: p.id})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n := r.Stats.Linux.Network; n == nil || n.DefaultInterface.GetTxBytes().GetValue() == 0 || len(r.Stats.Linux.Containers) != 1 {
+					t.Errorf("statistics of the pod: %v", r.Stats)
+				}
 				return
 			}
 			time.Sleep(100 * time.Millisecond)
