@@ -1,6 +1,7 @@
 package mm
 
 import (
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -154,6 +155,9 @@ func (m *MemoryManager) Zero(addr usermem.Addr, n int) (int, error) {
 	})
 }
 
+// rooms are pooled because what a function is given escapes.
+var rooms = sync.Pool{New: func() any { return new([8]usermem.Block) }}
+
 // Blocks implements usermem.IO. The pages stay in place while f runs because
 // m.mu is held for reading.
 func (m *MemoryManager) Blocks(addr usermem.Addr, n int, at usermem.Access, f func([]usermem.Block) (int, error)) (int, error) {
@@ -161,7 +165,8 @@ func (m *MemoryManager) Blocks(addr usermem.Addr, n int, at usermem.Access, f fu
 	if !ok || n < 0 || end > m.layout.Max {
 		return 0, unix.EFAULT
 	}
-	var room [8]usermem.Block
+	room := rooms.Get().(*[8]usermem.Block)
+	defer rooms.Put(room)
 	for attempt := usermem.Addr(0); ; {
 		blocks := room[:0]
 		m.mu.RLock()

@@ -149,44 +149,60 @@ func (in *inode) RemoveMapping(s memmap.Space, r usermem.Range, off uint64, writ
 // Sync writes the file's pages to the disk.
 func (in *inode) Sync(_, _ uint64) error { return in.sync(true) }
 
+// A mover is a transfer under way. Movers are pooled, with the function that
+// needs them, because what Seq.Blocks is given escapes.
+type mover struct {
+	fd    int
+	pos   int64
+	trap  uintptr
+	flags int
+	step  func([]usermem.Block) (int, error) // move
+	iov   [16]unix.Iovec
+}
+
+var movers = sync.Pool{New: func() any {
+	m := new(mover)
+	m.step = m.move
+	return m
+}}
+
 // transfer reads or writes all of s at off of fd, through the memory s names. The count is what was done.
 func transfer(s usermem.Seq, at usermem.Access, fd int, off int64, trap uintptr, flags int) (int, error) {
-	pos := off
-	return s.Blocks(at, func(bs []usermem.Block) (int, error) {
-		total := 0
-		for len(bs) > 0 {
-			var iov [16]unix.Iovec
-			n, want := 0, 0
-			for n < len(iov) && n < len(bs) {
-				iov[n].Base = (*byte)(bs[n].Ptr)
-				iov[n].SetLen(bs[n].Len)
-				want += bs[n].Len
-				n++
-			}
-			bs = bs[n:]
-			var got uintptr
-			var errno unix.Errno
-			for {
-				// The position in two halves: pos_l, pos_h (preadv2(2)); on 64 bits the first holds all of it.
-				got, _, errno = unix.Syscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(n), uintptr(pos), 0, uintptr(flags))
-				if errno != unix.EINTR {
-					break
-				}
-			}
-			if errno != 0 {
-				if total > 0 {
-					return total, nil
-				}
-				return 0, errno
-			}
-			total += int(got)
-			pos += int64(got)
-			if int(got) < want {
-				break
-			}
+	m := movers.Get().(*mover)
+	m.fd, m.pos, m.trap, m.flags = fd, off, trap, flags
+	n, err := s.Blocks(at, m.step)
+	movers.Put(m)
+	return n, err
+}
+
+// move reads or writes blocks.
+func (m *mover) move(bs []usermem.Block) (int, error) {
+	total := 0
+	for len(bs) > 0 {
+		n, want := min(len(bs), len(m.iov)), 0
+		for i, b := range bs[:n] {
+			m.iov[i].Base = (*byte)(b.Ptr)
+			m.iov[i].SetLen(b.Len)
+			want += b.Len
 		}
-		return total, nil
-	})
+		// The position in two halves: pos_l, pos_h (preadv2(2)); on 64 bits the first holds all of it.
+		got, _, errno := unix.Syscall6(m.trap, uintptr(m.fd), uintptr(unsafe.Pointer(&m.iov)), uintptr(n), uintptr(m.pos), 0, uintptr(m.flags))
+		switch {
+		case errno == unix.EINTR:
+			continue
+		case errno != 0 && total > 0:
+			return total, nil
+		case errno != 0:
+			return 0, errno
+		}
+		bs = bs[n:]
+		total += int(got)
+		m.pos += int64(got)
+		if int(got) < want {
+			break
+		}
+	}
+	return total, nil
 }
 
 // tmpName returns a name nobody has.
