@@ -1,6 +1,8 @@
 package syscalls
 
 import (
+	"sync"
+
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/socket"
@@ -20,15 +22,25 @@ func Sendto(t *task, a arguments) (uintptr, error) {
 	if err != nil {
 		return 0, err
 	}
-	m := socket.SendArgs{Flags: int(a[3].Int())}
+	var to []byte
 	if p := addr(a[4].Pointer()); p != 0 {
-		if m.To, err = copyInAddr(t, p, a[5].Int()); err != nil {
+		if to, err = copyInAddr(t, p, a[5].Int()); err != nil {
 			return 0, err
 		}
 	}
-	n, err := send(t, d, s, src, &m)
+	m := sendArgs.Get().(*socket.SendArgs)
+	m.Flags, m.To = int(a[3].Int()), to
+	n, err := send(t, d, s, src, m)
+	*m = socket.SendArgs{}
+	sendArgs.Put(m)
 	return uintptr(n), err
 }
+
+// What a socket is handed escapes, so it is pooled.
+var (
+	sendArgs     = sync.Pool{New: func() any { return new(socket.SendArgs) }}
+	receivedArgs = sync.Pool{New: func() any { return new(socket.Received) }}
+)
 
 // send sends all of src, waiting unless the caller does not want to.
 func send(t *task, d *vfs.Description, s socket.Socket, src usermem.Seq, m *socket.SendArgs) (int64, error) {
@@ -81,8 +93,13 @@ func Recvfrom(t *task, a arguments) (uintptr, error) {
 	if err != nil {
 		return 0, err
 	}
-	r := socket.Received{WantFrom: a[4].Pointer() != 0}
-	n, err := recv(t, d, s, dst, int(a[3].Int()), &r)
+	r := receivedArgs.Get().(*socket.Received)
+	defer func() {
+		*r = socket.Received{}
+		receivedArgs.Put(r)
+	}()
+	r.WantFrom = a[4].Pointer() != 0
+	n, err := recv(t, d, s, dst, int(a[3].Int()), r)
 	if err != nil {
 		return 0, err
 	}
