@@ -140,6 +140,12 @@ func (k *keeper) bury(started chan error) {
 	}
 }
 
+// forTheSentry are signals that stubs take no notice of.
+var forTheSentry = []unix.Signal{
+	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGTSTP,
+	unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG, unix.SIGPROF, unix.SIGWINCH, unix.SIGIO,
+}
+
 // makeTemplate makes the process that all stubs are forked from: it has no
 // memory but the stub's pages, the handlers of all signals that matter and the
 // mapper's filter.
@@ -170,6 +176,13 @@ func (k *keeper) makeTemplate() error {
 	copy(scratch[:], []uint64{uint64(stub.signal), saSigInfo | saRestorer | saOnStack | saNoDefer, uint64(stub.sigreturn), 0})
 	for _, sig := range []unix.Signal{unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, interruptSignal} {
 		calls = append(calls, call{"handle " + sig.String(), unix.SYS_RT_SIGACTION, []uintptr{uintptr(sig), scratchAddr, 0, 8}})
+	}
+	// What a terminal of the host or a person sends to the whole group is for the Sentry. The handlers that a stub would
+	// have for it are those of the program it was forked from, which are gone.
+	const sigIgn = 1
+	copy(scratch[8:], []uint64{sigIgn, 0, 0, 0})
+	for _, sig := range forTheSentry {
+		calls = append(calls, call{"ignore " + sig.String(), unix.SYS_RT_SIGACTION, []uintptr{uintptr(sig), scratchAddr + 8*8, 0, 8}})
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&scratch[64])), 2048), mapperFilter().encode(scratchAddr+64*8))
 	calls = append(calls,

@@ -167,6 +167,48 @@ func TestJobControl(t *testing.T) {
 	}
 }
 
+// resized tells of each new size of its terminal, until it reads "end".
+const resized = `import os, signal, sys
+signal.signal(signal.SIGWINCH, lambda *a: print(os.get_terminal_size()))
+print("begin")
+for line in iter(sys.stdin.readline, "end\n"):
+    pass
+sys.exit(5)`
+
+// TestResize changes the size of the terminal while a program runs in it, several times: the host tells every process of
+// the session, of which those that run applications are some.
+func TestResize(t *testing.T) {
+	root := debian(t)
+	for _, platform := range []string{"ptrace", "systrap"} {
+		t.Run(platform, func(t *testing.T) {
+			e := newEnv(t)
+			l, socket := listenConsole(t)
+			id := e.id()
+			dir := e.bundle([]string{"/usr/bin/python3", "-u", "-c", resized}, func(s *specs.Spec) {
+				s.Process.Terminal, s.Process.Env, s.Root.Path, s.Process.Cwd = true, interactiveEnv, root, "/"
+			})
+			e.must("--platform", platform, "--overlay", "memory", "create", "--bundle", dir, "--console-socket", socket, id)
+			master := receiveConsole(t, l)
+			defer master.Close()
+			e.must("start", id)
+			s := newSession(t, master)
+			s.expect("begin")
+			for rows := uint16(20); rows < 25; rows++ {
+				if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: 77}); err != nil {
+					t.Fatal(err)
+				}
+				s.expect(fmt.Sprintf("columns=77, lines=%d", rows))
+			}
+			s.send("end\n")
+			<-s.end
+			e.await(id, "stopped")
+			if out := e.must("wait", id); !strings.Contains(out, `"exitStatus": 5`) {
+				t.Errorf("wait says %s", out)
+			}
+		})
+	}
+}
+
 // nativeJobs is the same in a chroot, in a PID namespace of its own.
 func nativeJobs(t *testing.T, root string) string {
 	master, replica := openPTY(t)
