@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -71,11 +72,27 @@ func (Manager) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	if err := mount.UnmountRecursive(filepath.Join(bundle, "rootfs"), 0); err != nil {
 		log.G(ctx).WithError(err).Warn("unmount the root file system")
 	}
+	removeSocket(ctx, id)
 	pid, err := runc.ReadPidFile(filepath.Join(bundle, process.InitPidFile))
 	if err != nil {
 		pid = 0 // never created
 	}
 	return shim.StopStatus{Pid: pid, ExitStatus: 128 + int(unix.SIGKILL), ExitedAt: time.Now()}, nil
+}
+
+// removeSocket removes what a shim that was killed has left of its socket. The library keeps the address of containerd,
+// of which the socket's name is made, to itself.
+func removeSocket(ctx context.Context, id string) {
+	f := flag.Lookup("address")
+	group, err := groupOf(id)
+	if f == nil || err != nil || group != id {
+		return // the socket of a pod is removed with its sandbox
+	}
+	if address, err := shim.SocketAddress(ctx, f.Value.String(), group, false); err == nil && !shim.CanConnect(address) {
+		if err := shim.RemoveSocket(address); err != nil && !errors.Is(err, os.ErrNotExist) {
+			log.G(ctx).WithError(err).Warn("remove the socket of the shim")
+		}
+	}
 }
 
 // Info implements shim.Manager.

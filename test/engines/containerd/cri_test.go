@@ -553,6 +553,7 @@ func TestShimKilled(t *testing.T) {
 	if len(shims) != 1 {
 		t.Fatalf("%d shims of the pod", len(shims))
 	}
+	sockets, _ := filepath.Glob("/run/containerd/s/*")
 	if err := unix.Kill(shims[0], unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -560,6 +561,17 @@ func TestShimKilled(t *testing.T) {
 		t.Errorf("exit code %d", st.ExitCode)
 	}
 	gone(t, p.id, id)
+	for i := 0; ; i++ {
+		left, _ := filepath.Glob("/run/containerd/s/*")
+		if len(left) < len(sockets) {
+			break
+		}
+		if i == 100 {
+			t.Errorf("the socket of the shim is left: %v", left)
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // TestStuckSentry stops the Sentry of a pod as a fault would: it is found and killed, and its containers have ended.
