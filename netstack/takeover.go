@@ -3,6 +3,8 @@ package netstack
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"runtime"
 	"unsafe"
 
@@ -110,6 +112,8 @@ func undrop(l netlink.Link) error {
 	}})
 }
 
+// strip removes the addresses of a link. IPv4 ones stay reachable for processes in the namespace, which go to whoever
+// listens there (runsc/forward), and for nobody outside.
 func strip(l netlink.Link) error {
 	addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
@@ -120,7 +124,34 @@ func strip(l netlink.Link) error {
 			return err
 		}
 	}
+	for i := range addrs { // the routes through the link have gone with the last address
+		if ip := addrs[i].IP.To4(); ip != nil {
+			if err := reachFromHere(l, ip); err != nil {
+				return fmt.Errorf("keep %s: %w", ip, err)
+			}
+		}
+	}
 	return nil
+}
+
+// reachFromHere gives an address of a link to lo, after the host kernel has been told to take nothing from the link
+// itself: it answers no ARP there (arp_ignore) and drops what comes from where it has no route to (rp_filter), which is
+// everywhere. Where it cannot be told that, nothing is done.
+func reachFromHere(l netlink.Link, ip net.IP) error {
+	for _, set := range [][2]string{{"arp_ignore", "8"}, {"rp_filter", "1"}} {
+		if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+l.Attrs().Name+"/"+set[0], []byte(set[1]), 0); err != nil {
+			return nil
+		}
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	err = netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(32, 32)}})
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
 }
 
 // bpfInsn is struct bpf_insn of linux/bpf.h.

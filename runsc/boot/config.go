@@ -32,6 +32,8 @@ type Config struct {
 	// HasTerminal says that the sandbox's console is the controlling terminal of this process, whose SIGWINCH is the
 	// container's.
 	HasTerminal bool `json:"hasTerminal"`
+	// ForwardOwn has listeners on the sandbox's own addresses forwarded too, not only those on its loopback.
+	ForwardOwn bool `json:"forwardOwn,omitempty"`
 	// UIDMap and GIDMap are those of the user namespace of the containers; none: there is only the root one.
 	UIDMap []auth.Extent `json:"uidMap,omitempty"`
 	GIDMap []auth.Extent `json:"gidMap,omitempty"`

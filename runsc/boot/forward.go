@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +48,7 @@ func (s *sandbox) Listeners(changes uint64, stop <-chan struct{}) (*control.List
 	for {
 		by, now, next := net.Listeners.All()
 		if now != changes {
-			return &control.Listeners{Changes: now, List: onLoopback(by)}, nil
+			return &control.Listeners{Changes: now, List: s.reached(by, net.Stack)}, nil
 		}
 		select {
 		case <-next:
@@ -58,21 +59,28 @@ func (s *sandbox) Listeners(changes uint64, stop <-chan struct{}) (*control.List
 	}
 }
 
-// onLoopback lists who can be reached over the loopback.
-func onLoopback(by map[uint16][]any) []control.Listener {
-	list := []control.Listener{}
-	for port, listeners := range by {
-		var four, six bool
-		for _, l := range listeners {
-			if l, ok := l.(interface{ Reaches(netip.Addr) bool }); ok {
-				four, six = four || l.Reaches(loopback4), six || l.Reaches(loopback6)
+// reached lists who can be reached over the loopback, and over addresses of the sandbox where those are forwarded too.
+func (s *sandbox) reached(by map[uint16][]any, st *netstack.Stack) []control.Listener {
+	at := map[netip.Addr]control.Listener{loopback4: {}, loopback6: {Six: true}}
+	if s.conf.ForwardOwn {
+		for _, i := range st.Interfaces() {
+			for _, a := range i.Addresses {
+				if ip := a.Prefix.Addr(); !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
+					at[ip] = control.Listener{Addr: ip}
+				}
 			}
 		}
-		if four {
-			list = append(list, control.Listener{Port: port})
-		}
-		if six {
-			list = append(list, control.Listener{Port: port, Six: true})
+	}
+	list := []control.Listener{}
+	for port, listeners := range by {
+		for ip, to := range at {
+			if slices.ContainsFunc(listeners, func(l any) bool {
+				r, ok := l.(interface{ Reaches(netip.Addr) bool })
+				return ok && r.Reaches(ip)
+			}) {
+				to.Port = port
+				list = append(list, to)
+			}
 		}
 	}
 	return list[:min(len(list), maxListeners)]
@@ -94,7 +102,7 @@ func (s *sandbox) Forward(to control.Listener, conn *os.File) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), dialTime)
 	defer cancel()
-	inside, err := dialLoopback(ctx, n.Stack, to)
+	inside, err := dial(ctx, n.Stack, to)
 	if err != nil {
 		s.forwarded.Add(-1)
 		conn.Close()
@@ -107,10 +115,16 @@ func (s *sandbox) Forward(to control.Listener, conn *os.File) error {
 	return nil
 }
 
-func dialLoopback(ctx context.Context, st *netstack.Stack, to control.Listener) (*gonet.TCPConn, error) {
+func dial(ctx context.Context, st *netstack.Stack, to control.Listener) (*gonet.TCPConn, error) {
 	at, proto := loopback4, ipv4.ProtocolNumber
-	if to.Six {
-		at, proto = loopback6, ipv6.ProtocolNumber
+	switch {
+	case to.Addr.IsValid():
+		at = to.Addr
+	case to.Six:
+		at = loopback6
+	}
+	if at.Is6() {
+		proto = ipv6.ProtocolNumber
 	}
 	return gonet.DialContextTCP(ctx, st.Tcpip(), tcpip.FullAddress{Addr: tcpip.AddrFromSlice(at.AsSlice()), Port: to.Port}, proto)
 }

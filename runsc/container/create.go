@@ -399,7 +399,7 @@ func (b *birth) config() *boot.Config {
 		ID: b.ID, Platform: b.opts.Platform, Debug: b.opts.Debug, Strace: b.opts.Strace, LogFormat: b.opts.LogFormat,
 		Network: b.networkKind(), NumCPU: max(1, cpus.Count()), MemoryLimit: memory,
 		HostMemory: int64(info.Totalram) * int64(info.Unit), CPUInfo: string(cpuinfo), HasTerminal: b.Spec.Process.Terminal,
-		Clocksource: strings.TrimSpace(string(clocksource)), UIDMap: b.uidMap, GIDMap: b.gidMap,
+		Clocksource: strings.TrimSpace(string(clocksource)), UIDMap: b.uidMap, GIDMap: b.gidMap, ForwardOwn: b.forwardOwn(),
 	}
 }
 

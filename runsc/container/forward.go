@@ -13,7 +13,7 @@ import (
 // launchForwarder starts the process that stands for the pod's listeners on the host's side of its network namespace
 // (package forward). Pods have one: their engines connect there.
 func (b *birth) launchForwarder() error {
-	if !spec.IsPod(b.Spec) || b.network.join == nil || b.opts.Network == "none" || Rootless() {
+	if !b.forwardOwn() && (!spec.IsPod(b.Spec) || b.network.join == nil || b.opts.Network == "none" || Rootless()) {
 		return nil
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -53,4 +53,9 @@ func (b *birth) launchForwarder() error {
 		}
 	}
 	return b.explain(configure(ours, struct{}{}), b.forwarder)
+}
+
+// forwardOwn tells whether an engine without root may want to reach the sandbox's own addresses from the host's side.
+func (b *birth) forwardOwn() bool {
+	return Rootless() && !ordinary() && b.network.join != nil && b.opts.Network != "none"
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"io"
+	"net/netip"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -93,10 +94,11 @@ type Listeners struct {
 	List    []Listener `json:"list"`
 }
 
-// A Listener is a TCP port of 127.0.0.1 or, if Six, of ::1.
+// A Listener is a TCP port of 127.0.0.1 or, if Six, of ::1; or of Addr, an address of the sandbox's own, if that is set.
 type Listener struct {
-	Port uint16 `json:"port"`
-	Six  bool   `json:"six,omitempty"`
+	Port uint16     `json:"port"`
+	Six  bool       `json:"six,omitempty"`
+	Addr netip.Addr `json:"addr,omitzero"`
 }
 
 // A WaitStatus is the status word of wait(2).

@@ -3,5 +3,7 @@
 // `kubectl port-forward`, kubelet for probes of localhost.
 //
 // It listens on 127.0.0.1 and ::1 at the ports at which the sandbox has listeners, no more and no less, and hands
-// connections to the Sentry, which does the rest. It must never connect to anything, nor listen on another address.
+// connections to the Sentry, which does the rest. Without root it does so on the sandbox's own addresses as well: there
+// an engine publishes ports by a process in the namespace that connects to them (podman's rootlessport). It must never
+// connect to anything, nor listen where the sandbox does not.
 package forward

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -133,7 +134,13 @@ func (f *forwarder) follow(list []control.Listener) {
 
 func listen(l control.Listener) (net.Listener, error) {
 	network, address := "tcp4", fmt.Sprintf("127.0.0.1:%d", l.Port)
-	if l.Six {
+	switch {
+	case l.Addr.IsValid():
+		address = netip.AddrPortFrom(l.Addr, l.Port).String()
+		if l.Addr.Is6() {
+			network = "tcp6"
+		}
+	case l.Six:
 		network, address = "tcp6", fmt.Sprintf("[::1]:%d", l.Port)
 	}
 	var c net.ListenConfig

@@ -35,9 +35,11 @@ var rootlessSteps = []struct{ name, script, want string }{
 	{"users", `p run --rm --user 5:6 lab/bb:1 sh -c 'id -u; id -g'; p run --rm --userns=keep-id lab/bb:1 id -u; p run --rm --uidmap 0:0:1000 lab/bb:1 sh -c 'wc -l </proc/self/uid_map'`, "5\n6\n54322\n2\n"},
 	{"files", `mkdir v; echo f >v/f; p run --rm -v $PWD/v:/v lab/bb:1 sh -c 'cat /v/f; id -u >/v/g; chown 7:8 /v/g; stat -c %u:%g /v/g'; stat -c %u:%g v/g; p unshare stat -c %u:%g v/g`, "f\n7:8\n300006:300007\n7:8\n"},
 	{"network", `p run --rm --cap-add NET_RAW lab/bb:1 sh -c 'ip -4 addr show tap0 | grep -o "inet 10.0.2.100"; ping -c 1 -W 2 10.0.2.2 | grep -o "1 packets received"'`, "inet 10.0.2.100\n1 packets received\n"},
-	{"detached", `p run -d --name web --network slirp4netns:port_handler=slirp4netns -p 127.0.0.1:18445:80 lab/bb:1 sh -c 'mkdir /w; echo page >/w/index.html; echo ready; exec httpd -f -h /w' >/dev/null
+	{"detached", `p run -d --name web -p 127.0.0.1:18445:80 lab/bb:1 sh -c 'mkdir /w; echo page >/w/index.html; echo ready; exec httpd -f -h /w' >/dev/null
 for i in $(seq 100); do p logs web | grep -q ready && break; sleep 0.1; done; sleep 0.2; busybox wget -qO- http://127.0.0.1:18445/
 p exec web cat /w/index.html; echo data | p exec -i web cat; p exec web sh -c 'exit 7'; echo $?; p stop -t 0 web 2>/dev/null; p inspect -f '{{.State.ExitCode}}' web; p rm web`, "page\npage\ndata\n7\nweb\n137\nweb\n"},
+	{"port handler", `p run -d --name web --network slirp4netns:port_handler=slirp4netns -p 127.0.0.1:18446:80 lab/bb:1 sh -c 'mkdir /w; echo page >/w/index.html; exec httpd -f -h /w' >/dev/null
+sleep 1; busybox wget -qO- http://127.0.0.1:18446/; p rm -f -t 0 web`, "page\nweb\n"},
 	{"network none", `p run --rm --network none lab/bb:1 ls /sys/class/net`, "lo\n"},
 	{"pod", `p pod create --name pod >/dev/null; p run -d --pod pod --name in lab/bb:1 sh -c 'mkdir /w; echo inpod >/w/index.html; exec httpd -f -h /w' >/dev/null; sleep 1; p run --rm --pod pod lab/bb:1 wget -qO- http://127.0.0.1/; p pod rm -f -t 0 pod >/dev/null; p ps -aq | wc -l`, "inpod\n0\n"},
 	{"network host", `p run --rm --network host lab/bb:1 sh -c 'ip -4 addr | grep -c "inet 127.0.0.1"'`, "1\n"},
