@@ -333,20 +333,8 @@ func (f *replicaFile) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg ar
 func (t *terminal) ioctl(c vfs.Caller, cmd uint32, arg arch.Argument, master bool) (uintptr, error) {
 	user := usermem.Addr(arg.Pointer())
 	switch cmd {
-	case unix.TCGETS:
-		t.mu.Lock()
-		m := t.mode
-		t.mu.Unlock()
-		return 0, usermem.CopyOutVal(c.Memory(), user, &m)
-	case unix.TCSETS, unix.TCSETSW, unix.TCSETSF:
-		if err := t.changing(c, master); err != nil {
-			return 0, err
-		}
-		m, err := usermem.CopyInVal[termios](c.Memory(), user)
-		if err == nil {
-			t.setMode(m, cmd == unix.TCSETSF)
-		}
-		return 0, err
+	case unix.TCGETS, unix.TCSETS, unix.TCSETSW, unix.TCSETSF, unix.TCGETS2, unix.TCSETS2, unix.TCSETSW2, unix.TCSETSF2, tcgeta, tcseta, tcsetaw, tcsetaf:
+		return t.modeIoctl(c, cmd, arg, master)
 	case unix.TIOCGWINSZ:
 		t.mu.Lock()
 		w := t.win

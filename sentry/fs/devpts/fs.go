@@ -123,7 +123,7 @@ func (i *instance) newTerminal(c vfs.Caller) (*terminal, error) {
 	if n >= maxPTYs {
 		return nil, unix.ENOSPC
 	}
-	t := &terminal{k: i.k, inst: i, index: n, mode: defaultTermios(), master: true, locked: true}
+	t := &terminal{k: i.k, inst: i, index: n, mode: defaultTermios(), speed: speeds{38400, 38400}, master: true, locked: true}
 	nd := &node{inst: i, t: t}
 	i.tree.InitNode(&nd.Node, c, unix.S_IFCHR|i.mode)
 	nd.Rdev = unix.Mkdev(ptsMajor, n)

@@ -27,6 +27,7 @@ type terminal struct {
 
 	mu       sync.Mutex
 	mode     termios
+	speed    speeds
 	win      unix.Winsize
 	lines    [][]byte // complete input; of canonical mode one a line, an empty one is an end of file
 	edit     []byte   // the line being typed
@@ -356,7 +357,7 @@ func (t *terminal) takeOutput(b []byte) int {
 }
 
 // setMode changes the mode; text typed so far becomes readable when canonical mode ends.
-func (t *terminal) setMode(m termios, flush bool) {
+func (t *terminal) setMode(m termios2, flush bool) {
 	t.mu.Lock()
 	if flush {
 		t.lines, t.edit = nil, nil
@@ -366,8 +367,8 @@ func (t *terminal) setMode(m termios, flush bool) {
 		t.lines = append(t.lines, t.edit)
 		t.edit = nil
 	}
-	t.packet.changedMode(&t.mode, &m)
-	t.mode = m
+	t.packet.changedMode(&t.mode, &m.termios)
+	t.mode, t.speed = m.termios, m.speeds
 	if m.Iflag&unix.IXON == 0 {
 		t.setStopped(false)
 	}

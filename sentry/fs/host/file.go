@@ -134,13 +134,17 @@ func (s *stream) Write(c vfs.Caller, _ *vfs.Description, src usermem.Seq, off in
 // Ioctl implements vfs.File: what tells of a terminal and sets its mode, and
 // how much there is to read.
 func (s *stream) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg arch.Argument) (uintptr, error) {
-	var buf [64]byte // struct termios is 36 bytes, struct winsize 8
+	var buf [64]byte // struct termios is 36 bytes, termios2 44, winsize 8
 	size, in := 0, false
 	switch cmd {
 	case unix.TCGETS:
 		size = 36
 	case unix.TCSETS, unix.TCSETSW, unix.TCSETSF:
 		size, in = 36, true
+	case unix.TCGETS2:
+		size = 44
+	case unix.TCSETS2, unix.TCSETSW2, unix.TCSETSF2:
+		size, in = 44, true
 	case unix.TIOCGWINSZ:
 		size = 8
 	case unix.TIOCSWINSZ:

@@ -3,6 +3,10 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+struct termios2 { unsigned iflag, oflag, cflag, lflag; unsigned char line, cc[19]; unsigned ispeed, ospeed; };
+struct old_termio { unsigned short iflag, oflag, cflag, lflag; unsigned char line, cc[8]; };
+#define GETS2 _IOR(0x54, 0x2a, struct termios2)
+#define SETS2 _IOW(0x54, 0x2b, struct termios2)
 static int m, s;
 static char b[10000];
 static void pair(void) { m = open("/dev/ptmx", O_RDWR | O_NOCTTY); CHECK(m >= 0); int z = 0, n; CHECK(ioctl(m, TIOCSPTLCK, &z) == 0 && ioctl(m, TIOCGPTN, &n) == 0); char p[32]; sprintf(p, "/dev/pts/%d", n); s = open(p, O_RDWR | O_NOCTTY); CHECK(s >= 0); }
@@ -53,3 +57,35 @@ CASE(packet_flush) { packets(); CHECK(tcflush(s, TCIFLUSH) == 0 && status_is(TIO
 CASE(packet_stop_start) { packets(); local(ECHO, 0); type("\023"); CHECK(status_is(TIOCPKT_STOP)); type("\021"); CHECK(status_is(TIOCPKT_START)); CHECK(tcflow(s, TCOOFF) == 0 && tcflow(s, TCOON) == 0 && status_is(TIOCPKT_START)); }
 CASE(packet_flow_control) { packets(); struct termios t; tcgetattr(s, &t); t.c_iflag &= ~IXON; CHECK(tcsetattr(s, TCSANOW, &t) == 0 && status_is(TIOCPKT_NOSTOP)); t.c_iflag |= IXON; CHECK(tcsetattr(s, TCSANOW, &t) == 0 && status_is(TIOCPKT_DOSTOP)); t.c_cc[VSTOP] = 'x'; CHECK(tcsetattr(s, TCSANOW, &t) == 0 && status_is(TIOCPKT_NOSTOP)); }
 CASE(packet_mode_off) { packets(); CHECK(tcflush(s, TCIFLUSH) == 0); int off = 0; CHECK(ioctl(m, TIOCPKT, &off) == 0 && write(s, "ab", 2) == 2 && reads(m, "ab")); FAILS(ioctl(s, TIOCPKT, &off), ENOTTY); }
+CASE(termios2_tells_speeds) {
+	pair();
+	struct termios2 t;
+	CHECK(ioctl(s, GETS2, &t) == 0 && t.ispeed == 38400 && t.ospeed == 38400 && (t.cflag & CBAUD) == B38400 && t.lflag & ICANON && t.cc[VINTR] == 3);
+	CHECK(ioctl(m, GETS2, &t) == 0 && t.ospeed == 38400);
+	FAILS(ioctl(s, GETS2, 8), EFAULT);
+}
+CASE(termios2_of_any_speed) {
+	pair();
+	struct termios2 t;
+	CHECK(ioctl(s, GETS2, &t) == 0);
+	t.cflag = (t.cflag & ~CBAUD) | 010000, t.ispeed = 1, t.ospeed = 12345, t.lflag &= ~ECHO; // BOTHER
+	CHECK(ioctl(s, SETS2, &t) == 0);
+	memset(&t, 0, sizeof t);
+	CHECK(ioctl(s, GETS2, &t) == 0 && t.ospeed == 12345 && t.ispeed == 12345 && !(t.lflag & ECHO));
+	struct termios u;
+	CHECK(tcgetattr(s, &u) == 0 && !(u.c_lflag & ECHO));
+	cfsetspeed(&u, B9600);
+	CHECK(tcsetattr(s, TCSANOW, &u) == 0 && ioctl(s, GETS2, &t) == 0 && t.ospeed == 9600 && t.ispeed == 9600);
+	t.cflag = (t.cflag & ~CBAUD) | B115200, t.ospeed = 77;
+	CHECK(ioctl(s, SETS2 + 2, &t) == 0 && ioctl(s, GETS2, &t) == 0 && t.ospeed == 115200);
+}
+CASE(termio_of_system_v) {
+	pair();
+	struct old_termio t;
+	struct termios u;
+	CHECK(ioctl(s, TCGETA, &t) == 0 && t.lflag & ICANON && t.cc[VINTR] == 3 && t.cc[VEOF] == 4);
+	t.lflag &= ~(ICANON | ECHO), t.cc[VINTR] = 'x';
+	CHECK(ioctl(s, TCSETA, &t) == 0 && tcgetattr(s, &u) == 0);
+	CHECK(!(u.c_lflag & (ICANON | ECHO)) && u.c_lflag & ECHOKE && u.c_cc[VINTR] == 'x' && u.c_cc[VSUSP] == 26);
+	CHECK(ioctl(s, TCSETAW, &t) == 0 && ioctl(s, TCSETAF, &t) == 0);
+}
