@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,11 +103,11 @@ var (
 )
 
 // run runs a program and tells what is wrong, "" if it passes; nothing: it has no case.
-func run(dir, name, runtime string) (wrong string, nothing bool) {
+func run(dir, tmp, name, runtime string) (wrong string, nothing bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // for a hung runtime, not a measure
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, name))
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "RUNTIME="+runtime)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "RUNTIME="+runtime, "TMPDIR="+tmp)
 	var out, errout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errout
 	cmd.WaitDelay = time.Second
@@ -118,6 +119,23 @@ func run(dir, name, runtime string) (wrong string, nothing bool) {
 	return "", noCases.MatchString(out.String()) && !someOK.MatchString(out.String())
 }
 
+// removeCgroups takes away the directories of the programs' cgroups, which they leave with any runtime.
+func removeCgroups() {
+	tops, _ := filepath.Glob("/sys/fs/cgroup/*/testdir")
+	for _, top := range append(tops, "/sys/fs/cgroup/testdir") {
+		var dirs []string
+		filepath.WalkDir(top, func(path string, e os.DirEntry, err error) error {
+			if err == nil && e.IsDir() {
+				dirs = append(dirs, path)
+			}
+			return nil
+		})
+		for _, d := range slices.Backward(dirs) {
+			os.Remove(d)
+		}
+	}
+}
+
 // TestValidation runs every program and holds what it does against the lists, both ways: a named failure that passes
 // is a list to be mended.
 func TestValidation(t *testing.T) {
@@ -125,7 +143,8 @@ func TestValidation(t *testing.T) {
 		t.Skip("needs root")
 	}
 	path, peer := runtime(t)
-	dir := programs(t)
+	dir, tmp := programs(t), t.TempDir()
+	t.Cleanup(removeCgroups)
 	known := map[string]string{}
 	for _, n := range passing {
 		known[n] = "pass"
@@ -147,7 +166,7 @@ func TestValidation(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			wrong, nothing := run(dir, name, path)
+			wrong, nothing := run(dir, tmp, name, path)
 			got := "pass"
 			if wrong != "" {
 				got = "fail"
