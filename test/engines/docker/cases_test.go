@@ -16,8 +16,8 @@ run lab/bb:1 nope >out 2>&1; e=$?; grep -o 'exec: "nope": executable file not fo
 	{name: "tty", script: `pty docker run --runtime=$RT --rm -t lab/bb:1 sh -c "'tty; stty size; test -t 0 && test -t 1 && test -t 2 && echo terminal'"`,
 		want: "/dev/pts/0\n.*terminal\n"},
 	{name: "tty-size", script: `pty "stty rows 33 cols 77; docker run --runtime=$RT --rm --label $C -it lab/bb:1 sh -c 'sleep 1; stty size; exit 4'"; echo $?`, want: "33 77\n4\n"},
-	{name: "tty-interactive", script: `(sleep 2; echo 'echo $((6*7))'; sleep 1; printf '\003'; sleep 0.5; echo 'exit 5') | pty docker run --runtime=$RT --rm -it lab/bb:1 sh >out; echo $?; grep -c '^42' out
-(sleep 2; printf 'sleep 100\n'; sleep 1; printf '\003'; sleep 0.5; echo 'echo code $?'; sleep 0.5; echo exit) | pty docker run --runtime=$RT --rm -it lab/bb:1 sh | grep -o 'code 130'`, want: "5\n1\ncode 130\n"},
+	{name: "tty-interactive", script: `mkfifo keys; script -qfec "docker run --runtime=$RT --rm --label $C -it lab/bb:1 sh" /dev/null <keys >out & exec 4>keys; shown() { eventually grep "$1" out; }
+shown '# '; echo 'echo $((6*7))' >&4; shown '^42'; echo 'sleep 100' >&4; sleep 1; printf '\003' >&4; echo 'echo code $?' >&4; shown '^code 130'; echo 'exit 5' >&4; wait $!; echo $?`, want: "5\n"},
 	{name: "detached-logs", script: `up lab/bb:1 sh -c 'for i in 1 2 3; do echo line $i; done; sleep 0.2; echo err >&2; exit 4'; docker wait $C; docker logs $C 2>/dev/null; docker logs $C 2>&1 >/dev/null; docker logs --tail 1 $C; state ExitCode`,
 		want: "4\nline 1\nline 2\nline 3\nerr\nerr\n4\n"},
 	{name: "logs-follow", script: `up lab/bb:1 sh -c 'for i in 1 2 3; do echo $i; sleep 0.3; done'; docker logs -f $C`, want: "1\n2\n3\n"},
