@@ -70,7 +70,7 @@ func semop(t *task, a arguments, deadline int64) (uintptr, error) {
 	}
 	const opSize = 6 // struct sembuf
 	var few [8 * opSize]byte
-	raw := few[:]
+	var raw []byte
 	if size := int(n) * opSize; size <= len(few) {
 		raw = few[:size]
 	} else {

@@ -113,6 +113,7 @@ func (s *space) begin() {
 		}
 		s.running.Add(-1)
 		s.patchMu.Lock() // until the patch is done
+		//lint:ignore SA2001 nothing is to be done but to wait
 		s.patchMu.Unlock()
 	}
 }

@@ -2,7 +2,6 @@ package shim
 
 import (
 	"sync"
-	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/process"
 	"github.com/containerd/go-runc"
@@ -80,16 +79,5 @@ func (x *exits) know(pid int, m member) {
 	x.mu.Unlock()
 	if ended {
 		x.ended(m, e)
-	}
-}
-
-// lost says that nobody will hear of the end of a process: it has ended.
-func (x *exits) lost(pid, status int) {
-	x.mu.Lock()
-	m, known := x.running[pid]
-	delete(x.running, pid)
-	x.mu.Unlock()
-	if known {
-		x.ended(m, runc.Exit{Pid: pid, Status: status, Timestamp: time.Now()})
 	}
 }

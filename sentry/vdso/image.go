@@ -1,5 +1,7 @@
 package vdso
 
+//lint:file-ignore U1000 the assembly names the constants
+
 import (
 	"bytes"
 	"debug/elf"
