@@ -140,10 +140,11 @@ func (k *keeper) bury(started chan error) {
 	}
 }
 
-// forTheSentry are signals that stubs take no notice of.
+// forTheSentry are signals that stubs take no notice of. interruptSignal is not
+// among them.
 var forTheSentry = []unix.Signal{
 	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGTSTP,
-	unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG, unix.SIGPROF, unix.SIGWINCH, unix.SIGIO,
+	unix.SIGTTIN, unix.SIGTTOU, unix.SIGPROF, unix.SIGWINCH, unix.SIGIO,
 }
 
 // makeTemplate makes the process that all stubs are forked from: it has no
