@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,9 +16,10 @@ import (
 
 // stub is a Sandbox of which each test sets what it needs.
 type stub struct {
-	create  func(*CreateArgs) error
-	wait    func(pid int32) (WaitStatus, error)
-	signals chan int32
+	create    func(*CreateArgs) error
+	wait      func(pid int32) (WaitStatus, error)
+	signals   chan int32
+	destroyed atomic.Bool
 }
 
 func (s *stub) Create(a *CreateArgs) error                   { return s.create(a) }
@@ -34,7 +36,10 @@ func (s *stub) Profile(kind string, _ int, w io.Writer) error {
 	_, err := io.WriteString(w, kind)
 	return err
 }
-func (s *stub) Destroy(string) error { return nil }
+func (s *stub) Destroy(string) error {
+	s.destroyed.Store(true)
+	return nil
+}
 func (s *stub) Signal(_ string, pid, sig int32, _ SignalMode) error {
 	if s.signals != nil {
 		s.signals <- pid<<8 | sig
@@ -195,6 +200,36 @@ func TestHangup(t *testing.T) {
 }
 
 // TestHostileFrames sends what no runsc would.
+// TestDestroyWhileCreated deletes a container whose maker was killed while the sandbox had not made it yet.
+func TestDestroyWhileCreated(t *testing.T) {
+	began, goOn := make(chan bool), make(chan bool)
+	sb := &stub{create: func(*CreateArgs) error {
+		began <- true
+		<-goOn
+		return nil
+	}}
+	s := NewServer(sb, "root")
+	created, deleted := make(chan error, 1), make(chan error, 1)
+	go func() { created <- s.create(&CreateArgs{ID: "a"}) }()
+	<-began
+	go func() { deleted <- s.destroy("a", new(bool)) }()
+	select {
+	case <-deleted:
+		t.Fatal("deleted what is being made")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(goOn)
+	if err := <-created; err != nil {
+		t.Error(err)
+	}
+	if err := <-deleted; err != nil || !sb.destroyed.Load() {
+		t.Errorf("destroyed %t, error %v", sb.destroyed.Load(), err)
+	}
+	if err := s.destroy("a", new(bool)); err == nil {
+		t.Error("it is still there")
+	}
+}
+
 func TestHostileFrames(t *testing.T) {
 	for name, frame := range map[string]string{
 		"huge body":       "\xff\xff\xff\xff\x00\x00\x00\x00",

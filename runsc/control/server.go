@@ -47,6 +47,7 @@ type containerState struct {
 	stopped chan struct{} // closed when init has ended
 	exit    *os.File      // takes the wait status; nil for the root container
 	wait    WaitStatus    // valid when stopped is closed
+	made    chan struct{} // closed when Sandbox.Create has returned
 }
 
 // NewServer returns a server for the sandbox whose first container is root.
@@ -271,7 +272,7 @@ func (s *Server) container(id string) (*containerState, error) {
 }
 
 func (s *Server) create(a *CreateArgs) error {
-	cs := &containerState{status: Creating, stopped: make(chan struct{}), exit: a.Exit}
+	cs := &containerState{status: Creating, stopped: make(chan struct{}), made: make(chan struct{}), exit: a.Exit}
 	s.mu.Lock()
 	var err error
 	switch {
@@ -297,6 +298,7 @@ func (s *Server) create(a *CreateArgs) error {
 	default:
 		cs.status = Created
 	}
+	close(cs.made)
 	s.mu.Unlock()
 	if err == nil && ended { // EndAll has not seen it
 		s.destroy(a.ID, new(bool))
@@ -550,6 +552,11 @@ func (s *Server) destroy(id string, due *bool) error {
 	cs, err := s.container(id)
 	if err != nil {
 		return err
+	}
+	// Who was making it may be gone; what is being made must not outlive this.
+	<-cs.made
+	if cs, err = s.container(id); err != nil {
+		return nil // it could not be made
 	}
 	if id == s.root {
 		s.replies.Add(1)
