@@ -98,6 +98,7 @@ func (c *container) place(a *control.CreateArgs) error {
 	c.kc = c.s.k.NewContainer(a.ID, kernel.NewTaskCount(pidsLimit(a.Spec)), p)
 	c.kc.SetLimits(a.MemoryLimit, a.CPUQuota)
 	c.kc.SetCPUs(cpusOf(a.Spec))
+	c.kc.SetShares(sharesOf(a.Spec))
 	c.kc.AfterSleep(c.doubt)
 	return nil
 }

@@ -17,6 +17,7 @@ func (s *sandbox) SetLimits(id string, l *control.Limits) error {
 	}
 	c.kc.SetLimits(l.Memory, l.CPUs)
 	c.kc.SetCPUs(parseCPUs(l.CPUSet))
+	c.kc.SetShares(l.Shares)
 	c.kc.TaskCount().SetLimit(l.PIDs)
 	return nil
 }
@@ -29,6 +30,14 @@ func cpusOf(s *specs.Spec) uint64 {
 		return 0
 	}
 	return parseCPUs(s.Linux.Resources.CPU.Cpus)
+}
+
+// sharesOf returns the relative weight of a spec, 0 if it has none.
+func sharesOf(s *specs.Spec) uint64 {
+	if s.Linux == nil || s.Linux.Resources == nil || s.Linux.Resources.CPU == nil || s.Linux.Resources.CPU.Shares == nil {
+		return 0
+	}
+	return *s.Linux.Resources.CPU.Shares
 }
 
 // parseCPUs reads the list format of cpuset(7). The host has taken the list, so what does not parse is not there.

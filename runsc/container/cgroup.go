@@ -344,6 +344,7 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 	}
 	if now.CPU != nil {
 		l.CPUSet = now.CPU.Cpus
+		set(&l.Shares, now.CPU.Shares)
 	}
 	return c.with(func(cl *control.Client) error { return cl.SetLimits(c.ID, l) })
 }

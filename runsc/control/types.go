@@ -72,6 +72,7 @@ type Limits struct {
 	CPUs   float64 `json:"cpus,omitempty"`   // processors' worth of time
 	PIDs   int64   `json:"pids,omitempty"`   // the Sentry enforces it
 	CPUSet string  `json:"cpuset,omitempty"` // processors in the list format of cpuset(7)
+	Shares uint64  `json:"shares,omitempty"` // weight, as cpu.shares of cgroup v1
 }
 
 // A LimitSetter is a Sandbox that can be told of other limits while a container runs.

@@ -24,6 +24,7 @@ type Container struct {
 	memory atomic.Int64 // limit in bytes, 0: none
 	quota  atomic.Int64 // limit in thousandths of a processor, 0: none
 	cpus   atomic.Uint64
+	shares atomic.Uint64 // 0: as many as any other
 
 	afterSleep func()
 	lastSleep  atomic.Int64 // when it was last called
@@ -102,6 +103,13 @@ func (c *Container) SetLimits(memory int64, cpus float64) {
 func (c *Container) Limits() (memory int64, cpus float64) {
 	return c.memory.Load(), float64(c.quota.Load()) / 1000
 }
+
+// SetShares notes the weight that the host gives the container where processors are short, in the unit of cgroup v1's
+// cpu.shares; 0 if nobody has set it.
+func (c *Container) SetShares(n uint64) { c.shares.Store(n) }
+
+// Shares returns what SetShares was told.
+func (c *Container) Shares() uint64 { return c.shares.Load() }
 
 // SetCPUs says which processors the host lets the container use, bit n for processor n; 0 for all.
 func (c *Container) SetCPUs(mask uint64) { c.cpus.Store(mask) }

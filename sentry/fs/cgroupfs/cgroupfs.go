@@ -6,6 +6,7 @@ package cgroupfs
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -48,7 +49,7 @@ func NewV2(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
 		Add("cgroup.type", b.text("domain\n")).
 		Add("cgroup.events", b.text("populated 1\nfrozen 0\n")).
 		Add("cpu.max", b.file(cpuMax)).
-		Add("cpu.weight", b.text("100\n")).
+		Add("cpu.weight", b.file(func(c vfs.Caller) string { return fmt.Sprintln(weight(shares(c))) })).
 		Add("cpu.stat", b.file(func(c vfs.Caller) string {
 			user, sys := b.cpuTime(c)
 			return fmt.Sprintf("usage_usec %d\nuser_usec %d\nsystem_usec %d\n", user+sys, user, sys)
@@ -104,7 +105,7 @@ func NewV1(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
 	cpu := b.dir().
 		Add("cpu.cfs_period_us", b.text(fmt.Sprintf("%d\n", period))).
 		Add("cpu.cfs_quota_us", b.file(quotaV1)).
-		Add("cpu.shares", b.text("1024\n"))
+		Add("cpu.shares", b.file(func(c vfs.Caller) string { return fmt.Sprintln(shares(c)) }))
 	cpuacct := b.dir().Add("cpuacct.usage", b.file(func(c vfs.Caller) string {
 		user, sys := b.cpuTime(c)
 		return fmt.Sprintf("%d\n", (user+sys)*1000)
@@ -208,6 +209,21 @@ func cpuMax(c vfs.Caller) string {
 		return fmt.Sprintf("%d %d\n", q, period)
 	}
 	return fmt.Sprintf("max %d\n", period)
+}
+
+// shares is the weight of the reader's container, in the unit of cpu.shares.
+func shares(c vfs.Caller) uint64 {
+	const unset, least, most = 1024, 2, 1 << 18
+	if con := kernel.ContainerOf(c); con != nil && con.Shares() != 0 {
+		return min(max(con.Shares(), least), most)
+	}
+	return unset
+}
+
+// weight is the cpu.weight of cgroup v2 that runtimes set for so many shares: 1 for 2, 100 for 1024, 10000 for 1<<18.
+func weight(shares uint64) uint64 {
+	l := math.Log2(float64(shares))
+	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612-7./34)))
 }
 
 // cpuTime returns what the processes of the reader's container have used, in
