@@ -34,7 +34,7 @@ for i in $(seq 100); do p logs web | grep -q ready && break; sleep 0.1; done; sl
 	{"inspect", `p ps --format '{{.Names}}'; p inspect -f '{{.State.Status}} {{.OCIRuntime}}' web | sed 's,/.*/,,'; p stats --no-stream --format '{{.Name}}' web`, "web\nrunning runsc\\S*\nweb\n"},
 	{"pause", `p pause web; p inspect -f '{{.State.Status}}' web; p unpause web; p exec web echo on`, "web\npaused\nweb\non\n"},
 	{"stop", `p stop -t 1 web 2>/dev/null; p inspect -f '{{.State.ExitCode}}' web; p diff web | grep index; p commit -q web lab/kept:1 >/dev/null; p run --rm lab/kept:1 cat /w/index.html; p rm web; p rmi lab/kept:1 >/dev/null`, "web\n137\nA /w/index.html\npage\nweb\n"},
-	{"terminal", `script -qec "podman $OPTIONS run --rm -it lab/bb:1 sh -c 'tty; exit 4'" /dev/null | tr -d '\r'; echo ${PIPESTATUS[0]}`, "/dev/pts/0\n4\n"},
+	{"terminal", `pty "podman $OPTIONS run --rm -it lab/bb:1 sh -c 'tty; exit 4'"; echo $?`, "/dev/pts/0\n4\n"},
 	{"limits", `p run --rm --memory 64m --cpus 0.5 --pids-limit 9 lab/bb:1 sh -c 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/pids/pids.max'`, "67108864\n50000\n9\n"},
 	{"settings", `mkdir v; echo f >v/f; p run --rm --hostname h --add-host x:1.2.3.4 --dns 9.9.9.9 --ulimit nofile=100 --cap-drop all --security-opt no-new-privileges --shm-size 1m --tmpfs /t --read-only --init -v $PWD/v:/v:ro lab/bb:1 sh -c '
 exec 2>&1; hostname; grep -c 1.2.3.4 /etc/hosts; cat /etc/resolv.conf; ulimit -n; stat -f -c %b /dev/shm; grep CapEff /proc/self/status; cat /v/f; echo >/v/g; echo >/x; ps -o args | sed -n 2p'`,
@@ -43,6 +43,13 @@ exec 2>&1; hostname; grep -c 1.2.3.4 /etc/hosts; cat /etc/resolv.conf; ulimit -n
 	{"network none", `p run --rm --network none lab/bb:1 ls /sys/class/net`, "lo\n"},
 	{"volume", `p volume create vol >/dev/null; p run --rm -v vol:/d lab/bb:1 sh -c 'echo kept >/d/f'; p run --rm -v vol:/d lab/bb:1 cat /d/f; p volume rm vol`, "kept\nvol\n"},
 }
+
+// prelude is what steps begin with. pty runs a command in a terminal; at the end of its own input script(1) types a NUL there,
+// which whoever has the terminal at that time shows, or not.
+const prelude = `exec 2>&1
+p() { podman $OPTIONS "$@"; }
+pty() { script -qec "$1" /dev/null | tr -d '\000\r' | sed 's,\^@,,g'; return ${PIPESTATUS[0]}; }
+`
 
 // limit ends a step that hangs.
 const limit = time.Minute
@@ -69,7 +76,7 @@ func TestPodman(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(holder.Process.Pid), "--net", "--mount", "--wd="+dir, "--",
-			"bash", "-c", "exec 2>&1; p() { podman $OPTIONS \"$@\"; }\n"+script)
+			"bash", "-c", prelude+script)
 		cmd.Env = env
 		cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 		cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }

@@ -53,7 +53,7 @@ sleep 1; busybox wget -qO- http://127.0.0.1:18446/; p rm -f -t 0 web`, "page\nwe
 "gidMappings":[{"hostID":54322,"size":1},{"containerID":1,"hostID":300000,"size":65536}]}}
 END
 ${OPTIONS#--runtime } run --bundle b alone; stat -c %u:%g b/rootfs/tmp/a; ${OPTIONS#--runtime } list -q`, "5:6\n300004:300005\n"},
-	{"terminal", `script -qec "podman $OPTIONS run --rm -it lab/bb:1 sh -c 'tty; exit 4'" /dev/null | tr -d '\r'; echo ${PIPESTATUS[0]}`, "/dev/pts/0\n4\n"},
+	{"terminal", `pty "podman $OPTIONS run --rm -it lab/bb:1 sh -c 'tty; exit 4'"; echo $?`, "/dev/pts/0\n4\n"},
 }
 
 // TestRootless runs podman as an ordinary user, without an option that is not podman's own.
@@ -106,7 +106,7 @@ func TestRootless(t *testing.T) {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(holder.Process.Pid), "--net", "--mount", "--wd="+home, "--",
 			"setpriv", "--reuid", fmt.Sprint(user), "--regid", fmt.Sprint(user), "--clear-groups",
-			"bash", "-c", "exec 2>&1; p() { podman $OPTIONS \"$@\"; }\n"+script)
+			"bash", "-c", prelude+script)
 		cmd.Env = []string{
 			"OPTIONS=--runtime " + runsc, "HOME=" + home, "XDG_RUNTIME_DIR=" + home + "/r", "USER=rfuser", "LC_ALL=C", "PATH=/usr/bin:/usr/sbin:/bin:/sbin",
 		}
