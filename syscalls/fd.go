@@ -215,7 +215,10 @@ func getLock(t *task, d *vfs.Description, cmd int32, at addr) error {
 	if fl.Type != unix.F_RDLCK && fl.Type != unix.F_WRLCK {
 		return unix.EINVAL
 	}
-	o := d.GetLock(r)
+	o, err := d.GetLock(r)
+	if err != nil {
+		return err
+	}
 	if o == nil {
 		fl.Type = unix.F_UNLCK
 		return usermem.CopyOutVal(t.MM(), at, &fl)

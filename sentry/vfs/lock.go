@@ -15,6 +15,10 @@ type lockState struct {
 	flocks  []flockLock
 	records []RecordLock // sorted by start
 	queue   wait.Queue   // notified of every release
+
+	// host is asked for what the file's users here hold together, nil if nobody else has the file.
+	host      HostLocker
+	hostFlock int // what is held there: LOCK_SH, LOCK_EX or LOCK_UN
 }
 
 type flockLock struct {
@@ -34,18 +38,24 @@ type RecordLock struct {
 // LockEOF is the End of a lock without one.
 const LockEOF = math.MaxInt64
 
-func (b *InodeBase) lockState() *lockState {
+func (d *Description) lockState() *lockState {
+	in := d.Inode()
+	b := in.Base()
 	for {
 		if l := b.locks.Load(); l != nil {
 			return l
 		}
-		b.locks.CompareAndSwap(nil, &lockState{})
+		l := &lockState{hostFlock: unix.LOCK_UN}
+		if h, ok := in.(HostLocker); ok && h.LocksOnHost() {
+			l.host = h
+		}
+		b.locks.CompareAndSwap(nil, l)
 	}
 }
 
 // Flock is flock(2); op is LOCK_SH, LOCK_EX or LOCK_UN, LOCK_NB with them. It waits on behalf of c.
 func (d *Description) Flock(c Caller, op int32) error {
-	l := d.Inode().Base().lockState()
+	l := d.lockState()
 	nb := op&unix.LOCK_NB != 0
 	switch op &^ unix.LOCK_NB {
 	case unix.LOCK_UN:
@@ -56,32 +66,33 @@ func (d *Description) Flock(c Caller, op int32) error {
 		return unix.EINVAL
 	}
 	exclusive := op&unix.LOCK_EX != 0
-	if l.tryFlock(d, exclusive) {
-		return nil
-	}
-	if nb {
-		return unix.EAGAIN
+	err := l.tryFlock(d, exclusive)
+	if err != unix.EAGAIN || nb {
+		return err
 	}
 	w := wait.Waiter{To: c}
 	l.queue.Add(&w, wait.Internal)
 	defer w.Remove()
-	for !l.tryFlock(d, exclusive) {
-		if err := c.Block(wait.NoDeadline); err != nil {
+	p := l.patience()
+	for {
+		if err := l.tryFlock(d, exclusive); err != unix.EAGAIN {
+			return err
+		}
+		if err := p.block(c); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
-// tryFlock takes the lock, or changes its kind, unless another description is in the way. As on Linux a change gives
-// the old lock up first, even if the new one cannot be had.
-func (l *lockState) tryFlock(d *Description, exclusive bool) bool {
+// tryFlock takes the lock, or changes its kind; EAGAIN if somebody else is in the way. As on Linux a change gives the old
+// lock up first, even if the new one cannot be had.
+func (l *lockState) tryFlock(d *Description, exclusive bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, f := range l.flocks {
 		if f.owner == d {
 			if f.exclusive == exclusive {
-				return true
+				return nil
 			}
 			l.flocks = slices.Delete(l.flocks, i, i+1)
 			l.queue.Notify(wait.Internal)
@@ -90,11 +101,14 @@ func (l *lockState) tryFlock(d *Description, exclusive bool) bool {
 	}
 	for _, f := range l.flocks {
 		if exclusive || f.exclusive {
-			return false
+			return unix.EAGAIN
 		}
 	}
+	if err := l.askFlock(exclusive); err != nil {
+		return err
+	}
 	l.flocks = append(l.flocks, flockLock{d, exclusive})
-	return true
+	return nil
 }
 
 func (l *lockState) unflock(d *Description) {
@@ -102,6 +116,9 @@ func (l *lockState) unflock(d *Description) {
 	n := len(l.flocks)
 	l.flocks = slices.DeleteFunc(l.flocks, func(f flockLock) bool { return f.owner == d })
 	changed := len(l.flocks) != n
+	if len(l.flocks) == 0 {
+		l.endFlock()
+	}
 	l.mu.Unlock()
 	if changed {
 		l.queue.Notify(wait.Internal)
@@ -122,39 +139,40 @@ func (l *lockState) conflict(r *RecordLock) *RecordLock {
 }
 
 // GetLock is F_GETLK and F_OFD_GETLK: the lock in the way of r, nil if there is none.
-func (d *Description) GetLock(r RecordLock) *RecordLock {
-	l := d.Inode().Base().lockState()
+func (d *Description) GetLock(r RecordLock) (*RecordLock, error) {
+	l := d.lockState()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if o := l.conflict(&r); o != nil {
 		found := *o
-		return &found
+		return &found, nil
 	}
-	return nil
+	if l.host != nil {
+		return l.host.HostTestLock(r)
+	}
+	return nil, nil
 }
 
 // SetLock is F_SETLK, F_SETLKW and their F_OFD_ kin: it takes r, waiting on behalf of c if wanted. EAGAIN: somebody
 // else holds it; EDEADLK: waiting would never end.
 func (d *Description) SetLock(c Caller, r RecordLock, block bool) error {
-	l := d.Inode().Base().lockState()
-	if _, ok := l.tryRecord(&r); ok {
-		return nil
-	}
-	if !block {
-		return unix.EAGAIN
+	l := d.lockState()
+	if _, err := l.tryRecord(&r); err != unix.EAGAIN || !block {
+		return err
 	}
 	w := wait.Waiter{To: c}
 	l.queue.Add(&w, wait.Internal)
 	defer w.Remove()
+	p := l.patience()
 	for {
-		holder, ok := l.tryRecord(&r)
-		if ok {
-			return nil
+		holder, err := l.tryRecord(&r)
+		if err != unix.EAGAIN {
+			return err
 		}
-		if !lockWaits.begin(r.Owner, holder) {
+		if holder != nil && !lockWaits.begin(r.Owner, holder) {
 			return unix.EDEADLK
 		}
-		err := c.Block(wait.NoDeadline)
+		err = p.block(c)
 		lockWaits.end(r.Owner)
 		if err != nil {
 			return err
@@ -170,18 +188,32 @@ func (d *Description) Unlock(r RecordLock) {
 	}
 	l.mu.Lock()
 	changed := l.carve(&r)
+	if changed {
+		l.endRecords(r.Start, r.End)
+	}
 	l.mu.Unlock()
 	if changed {
 		l.queue.Notify(wait.Internal)
 	}
 }
 
-// tryRecord takes r, in place of what its owner held there, or tells who is in the way.
-func (l *lockState) tryRecord(r *RecordLock) (holder any, ok bool) {
+// tryRecord takes r, in place of what its owner held there. EAGAIN: holder is in the way, or, if that is nil, somebody
+// outside of the sandbox.
+func (l *lockState) tryRecord(r *RecordLock) (holder any, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if o := l.conflict(r); o != nil {
-		return o.Owner, false
+		return o.Owner, unix.EAGAIN
+	}
+	if l.host != nil {
+		// Whoever else here has a lock there has one for reading, and so has r's owner then.
+		typ := int16(unix.F_RDLCK)
+		if r.Write {
+			typ = unix.F_WRLCK
+		}
+		if err := l.host.HostLock(typ, r.Start, r.End); err != nil {
+			return nil, err
+		}
 	}
 	if l.carve(r) {
 		defer l.queue.Notify(wait.Internal) // a write lock may have become a read lock
@@ -200,7 +232,7 @@ func (l *lockState) tryRecord(r *RecordLock) (holder any, ok bool) {
 		i = len(l.records)
 	}
 	l.records = slices.Insert(l.records, i, n)
-	return nil, true
+	return nil, nil
 }
 
 // carve takes r's owner's locks off r's range and reports whether there were any. l.mu is held.
@@ -249,6 +281,9 @@ func (b *InodeBase) dropOwner(owner any) {
 	n := len(l.records)
 	l.records = slices.DeleteFunc(l.records, func(o RecordLock) bool { return o.Owner == owner })
 	changed := len(l.records) != n
+	if changed {
+		l.endRecords(0, LockEOF)
+	}
 	l.mu.Unlock()
 	if changed {
 		l.queue.Notify(wait.Internal)

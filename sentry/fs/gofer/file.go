@@ -133,7 +133,11 @@ func (in *inode) adoptFD(fd int, write bool) {
 func (in *inode) close() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.opens--; in.opens == 0 && in.data != nil {
+	if in.opens--; in.opens > 0 {
+		return
+	}
+	in.dropLocks()
+	if in.data != nil {
 		in.keep()
 	}
 }

@@ -440,7 +440,7 @@ func TestLocks(t *testing.T) {
 		check(t, "overlap", b.SetLock(c, l(o2, 50, 60, false), false), unix.EAGAIN)
 		b.Unlock(l(o1, 50, 60, false))
 		check(t, "hole", b.SetLock(c, l(o2, 50, 60, true), false), nil)
-		if h := b.GetLock(l(o2, 0, vfs.LockEOF, true)); h == nil || h.Start != 0 || h.End != 50 || h.PID != 7 {
+		if h, err := b.GetLock(l(o2, 0, vfs.LockEOF, true)); err != nil || h == nil || h.Start != 0 || h.End != 50 || h.PID != 7 {
 			t.Errorf("getlk %+v", h)
 		}
 		b.DecRef(c)

@@ -14,7 +14,7 @@ import (
 
 // inode is a host file.
 //
-// Lock order: dirMu of vfs, inode.mu, the Client's. attrMu is a leaf.
+// Lock order: dirMu of vfs, inode.mu, inode.lockMu, the Client's. attrMu is a leaf.
 type inode struct {
 	vfs.InodeBase
 	fs  *fileSystem
@@ -45,6 +45,10 @@ type inode struct {
 	data  *hostFile // descriptors of a regular file, nil if none
 	opens int       // open files and mappings that use data
 	kept  bool      // counted in fs.idle
+
+	// lockFD is the descriptor that holds the sandbox's locks on a file of others, too; below 1: not open. lockMu comes after mu.
+	lockMu sync.Mutex
+	lockFD int
 
 	// seen is what a listing of this directory told about entries nobody has looked up since: its indices.
 	seen   map[string]int32
@@ -154,6 +158,7 @@ func (in *inode) Destroy() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.closeData()
+	in.dropLocks()
 	in.fs.client.Forget(in.fid)
 	in.fid = NoFID
 	if p := in.parent; p != nil {
