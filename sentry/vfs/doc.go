@@ -15,6 +15,7 @@
 //	  Dentry.dirMu (entries of a directory; of two the ancestor first)
 //	    locks of the file system's inodes
 //	mountMu (the tree of all mounts) after Dentry.dirMu
-//	Superblock.cacheMu, InodeBase lock and watch state, FDTable.mu: leaves
+//	lock state of an InodeBase: before the locks of its own inode (HostLocker)
+//	Superblock.cacheMu, InodeBase watch state, FDTable.mu: leaves
 //	Description.offMu comes before the locks of its File.
 package vfs
