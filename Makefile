@@ -4,7 +4,7 @@ GO ?= go
 BIN := bin/runsc
 SHIM := bin/containerd-shim-runsc-v1
 
-.PHONY: all run test test-engines unit e2e vet docs bench clean deps-run deps-test deps-engines deps-bench
+.PHONY: all run test test-engines test-engines-light unit e2e vet docs bench clean deps-run deps-test deps-engines deps-bench
 
 all: $(BIN) $(SHIM)
 
@@ -25,8 +25,8 @@ run: deps-run $(BIN)
 	@cp test/run.json bin/run/config.json
 	@cd bin/run && ../runsc run ringfort-demo-$$$$
 
-# test runs everything: vet, unit tests, and the tests of the real binary.
-test: deps-test vet unit e2e
+# test runs vet, unit tests, the tests of the real binary, and those with the engines that come as packages.
+test: deps-test vet unit e2e test-engines-light
 
 vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -38,7 +38,13 @@ unit:
 e2e: $(BIN)
 	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count=1 -p 1 $$($(GO) list ./test/... | grep -v /test/engines/)
 
-# test-engines drives container engines, with daemons of its own, that run containers with the binary.
+# test-engines-light drives Docker, podman and the OCI validation programs, if the machine can run them.
+test-engines-light: $(BIN)
+	@if ! why=$$(test/engines/able.sh 2>&1); then echo "SKIPPED: the tests with Docker, podman and the OCI validation programs: $$why"; exit 0; fi; \
+	set -ex; test/install.sh engines-light; \
+	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 15m -count=1 -p 1 -parallel 4 ./test/engines/docker ./test/engines/podman ./test/engines/oci
+
+# test-engines drives all container engines, with daemons of its own, that run containers with the binary.
 # What needs Kubernetes' client libraries is a module of its own.
 test-engines: deps-engines $(BIN) $(SHIM)
 	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 30m -count=1 -p 1 -parallel 4 ./test/engines/...

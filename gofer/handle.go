@@ -45,6 +45,7 @@ var handlers = [256]handler{
 	wire.TAllocate:    plain((*server).allocate),
 	wire.TList:        plain((*server).list),
 	wire.TOpenMany:    plain((*server).openMany),
+	wire.TConnect:     (*server).connect,
 }
 
 // plain makes a handler of one that donates nothing.

@@ -20,6 +20,8 @@ type Options struct {
 	// ProcFD is a directory descriptor of this process's own /proc/self/fd, taken with OpenProcFD before the process
 	// lost sight of /proc. Nil: Serve opens it itself. Several Serve calls may share one.
 	ProcFD *os.File
+	// HostSockets allows connections to unix sockets of the export. ProcFD must be the working directory then.
+	HostSockets bool
 }
 
 // OpenProcFD opens the directory of this process's own descriptors, through which Serve reopens files it holds only
@@ -42,6 +44,7 @@ type server struct {
 	conn, donate, proc int
 	root               *os.File
 	readOnly           bool
+	hostSockets        bool
 	fids               map[uint32]*fid
 	extended           bool
 	msize              uint32
@@ -76,7 +79,7 @@ func Serve(root, conn, fds *os.File, opts Options) error {
 	defer runtime.KeepAlive(proc) // a collected File would close the descriptor that s.proc is
 	unix.Umask(0)                 // modes of new files are the Sentry's decision
 	s := &server{
-		conn: int(conn.Fd()), donate: int(fds.Fd()), proc: int(proc.Fd()), root: root, readOnly: opts.ReadOnly,
+		conn: int(conn.Fd()), donate: int(fds.Fd()), proc: int(proc.Fd()), root: root, readOnly: opts.ReadOnly, hostSockets: opts.HostSockets,
 		fids: map[uint32]*fid{}, msize: wire.MessageSize, in: make([]byte, 4096), syncs: make(chan struct{}, maxSyncs),
 	}
 	defer s.close()

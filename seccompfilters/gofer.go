@@ -3,10 +3,25 @@ package seccompfilters
 import "golang.org/x/sys/unix"
 
 // Gofer returns the rules of the gofer: work on files below its exports. Its root directory is empty, so that a name is
-// always relative to a descriptor of an export.
-func Gofer() []Rule {
+// always relative to a descriptor of an export. hostSockets is for one that was told to connect to unix sockets below them.
+func Gofer(hostSockets bool) []Rule {
 	rules := append(goRuntime(), unixSockets()...)
-	return append(rules, goferFiles()...)
+	rules = append(rules, goferFiles()...)
+	if hostSockets {
+		rules = append(rules, goferSockets()...)
+	}
+	return rules
+}
+
+// goferSockets is for --host-uds=open. The working directory is that of the gofer's own descriptors and its root is empty,
+// so that a name leads nowhere but to a socket it has found below an export.
+func goferSockets() []Rule {
+	rules := []Rule{allow(unix.SYS_CONNECT, "--host-uds=open: a socket below an export")}
+	for _, kind := range []uint64{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
+		rules = append(rules, allowIf(unix.SYS_SOCKET, "--host-uds=open: unix sockets, nothing else",
+			eq(0, unix.AF_UNIX), eq(1, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC), eq(2, 0)))
+	}
+	return rules
 }
 
 func goferFiles() []Rule {

@@ -1,8 +1,9 @@
 #!/bin/sh
-# install.sh run|test|engines|bench: installs the Debian packages that the command
-# needs and are not there, for the tests makes the Debian root file system they
-# run in, for the container engines one with servers to run in containers, and for
-# the benchmark a copy of the first with the servers that are measured.
+# install.sh run|test|engines-light|engines|bench: installs the Debian packages that
+# the command needs and are not there, for the tests makes the Debian root file
+# system they run in, for the container engines one with servers to run in
+# containers, and for the benchmark a copy of the first with the servers that are
+# measured. engines-light does without what has to be built.
 set -eu
 
 need() {
@@ -56,7 +57,7 @@ test)
 		touch "$rootfs/.complete"
 	fi
 	;;
-engines)
+engines-light | engines)
 	# A service that a package brings must not start here.
 	policy=/usr/sbin/policy-rc.d
 	if [ ! -e $policy ]; then
@@ -64,8 +65,11 @@ engines)
 		chmod 755 $policy
 		trap 'rm -f $policy' EXIT
 	fi
-	need busybox-static debootstrap iproute2 iptables docker.io docker-compose bsdutils util-linux podman \
-		runc crun containernetworking-plugins etcd-server uidmap slirp4netns catatonit
+	need busybox-static debootstrap iproute2 iptables bsdutils util-linux podman runc crun containernetworking-plugins \
+		uidmap slirp4netns catatonit
+	# Debian's package would replace a Docker that came otherwise.
+	command -v dockerd >/dev/null || need docker.io
+	command -v docker-compose >/dev/null || need docker-compose
 	if [ ! -e "$engines/.complete" ]; then
 		echo "making the root with servers in $engines (once)"
 		rm -rf "$engines"
@@ -76,6 +80,8 @@ engines)
 		rm -rf "$engines"/var/cache/apt/archives/*.deb "$engines"/usr/share/doc/* "$engines"/usr/share/man/* "$engines"/usr/share/locale/*
 		touch "$engines/.complete"
 	fi
+	[ "$1" = engines ] || exit 0
+	need etcd-server
 	"$(dirname "$0")/engines/build.sh" "${RINGFORT_ENGINES:-/var/cache/ringfort/engines}"
 	;;
 bench)
@@ -89,7 +95,7 @@ bench)
 	fi
 	;;
 *)
-	echo "usage: $0 run|test|engines|bench" >&2
+	echo "usage: $0 run|test|engines-light|engines|bench" >&2
 	exit 2
 	;;
 esac

@@ -66,6 +66,7 @@ const (
 //	ROpenMany    n[2] n*(errno[4] dev[8] ino[8]), descriptors donated in one packet
 //	             Opens regular files of a directory, found as that of TList, for reading: of each name an errno or,
 //	             that being 0, the file's identity and the next descriptor of the packet.
+//	TConnect     fid[4] type[4]                   R: nothing, donates a socket of that type connected to a unix socket
 const (
 	TWalkAttr    = 0xa0
 	TMake        = 0xa2
@@ -81,6 +82,7 @@ const (
 	TAllocate    = 0xb6
 	TList        = 0xb8
 	TOpenMany    = 0xba
+	TConnect     = 0xbc
 
 	// Donated is added to the type of a reply whose descriptor (of ROpenMany: descriptors) was sent, before the
 	// reply, on the descriptor socket as one packet holding the reply's tag[2].

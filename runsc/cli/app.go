@@ -188,6 +188,7 @@ func (a *app) globalFlags(fs *flag.FlagSet) (version *bool) {
 	fs.StringVar(&o.Platform, "platform", "auto", "how applications are run: `auto` (systrap where the host can, else ptrace), systrap or ptrace")
 	fs.StringVar(&o.Network, "network", "sandbox", "`sandbox` (own stack on the links of the network namespace) or none (loopback only)")
 	fs.StringVar(&o.Overlay, "overlay", "none", "where writes to the root file system go: `none` (to it) or memory")
+	fs.StringVar(&o.HostUDS, "host-uds", "none", "unix sockets of the host in mounts: `none` can be connected to, or open for all")
 	fs.BoolVar(&o.Strace, "strace", false, "print every system call of the application to the debug log")
 	fs.String("rootless", "auto", "taken for compatibility: `auto` or false")
 	fs.String("criu", "", "taken for compatibility, ignored: `path`")
@@ -218,6 +219,7 @@ func (a *app) complete() error {
 		{"platform", o.Platform, []string{"auto", "systrap", "ptrace"}},
 		{"network", o.Network, []string{"sandbox", "none"}},
 		{"overlay", o.Overlay, []string{"none", "memory"}},
+		{"host-uds", o.HostUDS, []string{"none", "open"}},
 	} {
 		if !contains(c.known, c.value) {
 			return fmt.Errorf("--%s: unknown %s %q (%s)", c.option, c.option, c.value, strings.Join(c.known, ", "))

@@ -264,7 +264,7 @@ func (b *birth) launchGofer(null *os.File) (<-chan error, error) {
 			return nil, err
 		}
 	}
-	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints(), UID: b.rootUID, GID: b.rootGID}
+	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints(), UID: b.rootUID, GID: b.rootGID, HostSockets: b.opts.HostUDS == "open"}
 	ready := make(chan error, 1)
 	go func() { ready <- configure(ours, conf) }()
 	return ready, nil

@@ -14,6 +14,7 @@ type Options struct {
 	Platform      string
 	Network       string // "sandbox", "none"
 	Overlay       string // "none", "memory"
+	HostUDS       string // "none", "open"
 	Strace        bool
 	SystemdCgroup bool
 	// Version is the text of `runsc version`, for annotations of hooks and features.

@@ -12,6 +12,8 @@ type Config struct {
 	// UID and GID own the mount points that are created.
 	UID uint32 `json:"uid,omitempty"`
 	GID uint32 `json:"gid,omitempty"`
+	// HostSockets lets the Sentry have connections to unix sockets below the exports.
+	HostSockets bool `json:"hostSockets,omitempty"`
 }
 
 // FirstConn is the descriptor number of the first export's 9P connection; that of its donation socket follows.

@@ -30,8 +30,11 @@ func Main() int {
 		return seccompfilters.CrashStatus
 	}
 	roots, proc, err := prepare(&conf)
+	if err == nil && conf.HostSockets {
+		err = unix.Fchdir(int(proc.Fd())) // as package gofer wants it
+	}
 	if err == nil {
-		err = seccompfilters.Install(seccompfilters.Gofer())
+		err = seccompfilters.Install(seccompfilters.Gofer(conf.HostSockets))
 	}
 	if err := first.Ready(err); err != nil {
 		fmt.Fprintln(os.Stderr, "gofer:", err)
@@ -54,7 +57,7 @@ func serve(conf *Config, roots []*os.File, proc *os.File) int {
 		fds := os.NewFile(uintptr(FirstConn+2*i+1), "donate")
 		e := &conf.Exports[i]
 		wg.Go(func() {
-			err := gofer.Serve(root, conn, fds, gofer.Options{ReadOnly: e.ReadOnly, ProcFD: proc})
+			err := gofer.Serve(root, conn, fds, gofer.Options{ReadOnly: e.ReadOnly, ProcFD: proc, HostSockets: conf.HostSockets})
 			if err != nil {
 				fmt.Fprintf(os.Stderr, "gofer: %s: %v\n", e.Source, err)
 				mu.Lock()

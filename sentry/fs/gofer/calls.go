@@ -165,6 +165,21 @@ func (c *Client) Open(f FID, flags uint32) (int, error) {
 	return k.fd, nil
 }
 
+// Connect returns a socket of type typ that is connected to the unix socket f of the host.
+func (c *Client) Connect(f FID, typ int) (int, error) {
+	k := c.newCall()
+	defer c.release(k)
+	k.req.U32(uint32(f))
+	k.req.U32(uint32(typ))
+	if err := c.do(k, wire.TConnect); err != nil {
+		return -1, err
+	}
+	if k.fd < 0 {
+		return -1, unix.EIO
+	}
+	return k.fd, nil
+}
+
 // Change is what SetAttr sets; Valid holds wire.Set… bits.
 type Change struct {
 	Valid, Mode, UID, GID uint32

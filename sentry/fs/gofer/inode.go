@@ -347,6 +347,16 @@ func (in *inode) Readlink(vfs.Caller) (string, error) {
 	return in.target, nil
 }
 
+// ConnectHost connects to the process of the host that listens on a socket file. ECONNREFUSED if there is none, or if the
+// gofer must not.
+func (in *inode) ConnectHost(typ int) (int, error) {
+	fid, err := in.getFID()
+	if err != nil {
+		return -1, err
+	}
+	return in.fs.client.Connect(fid, typ)
+}
+
 // GetXattr asks the gofer.
 func (in *inode) GetXattr(_ vfs.Caller, name string) ([]byte, error) {
 	fid, err := in.getFID()

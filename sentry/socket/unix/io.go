@@ -35,6 +35,9 @@ func (s *Socket) Send(c vfs.Caller, src usermem.Seq, m *socket.SendArgs) (int64,
 	if m.Flags&unix.MSG_OOB != 0 {
 		return 0, unix.EOPNOTSUPP
 	}
+	if h := s.host.Load(); h != nil {
+		return s.sendHost(c, h, src, m)
+	}
 	creds := socket.CredsOf(c)
 	var files []*vfs.Description
 	if ctl := m.Control; ctl != nil {
@@ -188,6 +191,9 @@ func (s *Socket) peerGone(target *Socket) error {
 func (s *Socket) Recv(c vfs.Caller, dst usermem.Seq, flags int, r *socket.Received) (int64, error) {
 	if flags&unix.MSG_OOB != 0 {
 		return 0, unix.EOPNOTSUPP
+	}
+	if h := s.host.Load(); h != nil {
+		return s.recvHost(h, dst, flags, r)
 	}
 	if !s.datagram() && s.state.Load() != stateConnected {
 		if s.stream() {

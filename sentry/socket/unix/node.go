@@ -33,16 +33,26 @@ func makeNode(c vfs.Caller, name string, s *Socket) (vfs.Path, error) {
 // nothing. Connecting takes write permission (unix(7), "Pathname socket
 // ownership and permissions").
 func lookUp(c vfs.Caller, name string) (any, error) {
-	p, err := vfs.Walk(c, vfs.Path{}, name, vfs.FollowLast)
+	p, err := walk(c, name)
 	if err != nil {
 		return nil, err
 	}
 	defer p.DecRef()
-	if err := vfs.CheckPerm(c, c.Creds(), p.Inode(), vfs.MayWrite); err != nil {
-		return nil, err
-	}
-	if p.Inode().Base().Type() != unix.S_IFSOCK {
-		return nil, unix.ECONNREFUSED
-	}
 	return p.Inode().Base().Endpoint(), nil
+}
+
+// walk finds a socket file that the caller may connect to. The path has a reference for the caller.
+func walk(c vfs.Caller, name string) (vfs.Path, error) {
+	p, err := vfs.Walk(c, vfs.Path{}, name, vfs.FollowLast)
+	if err != nil {
+		return vfs.Path{}, err
+	}
+	if err = vfs.CheckPerm(c, c.Creds(), p.Inode(), vfs.MayWrite); err == nil && p.Inode().Base().Type() != unix.S_IFSOCK {
+		err = unix.ECONNREFUSED
+	}
+	if err != nil {
+		p.DecRef()
+		return vfs.Path{}, err
+	}
+	return p, nil
 }

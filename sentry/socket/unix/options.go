@@ -30,6 +30,10 @@ func (s *Socket) GetOption(c vfs.Caller, level, name, _ int) ([]byte, error) {
 	}
 	switch name {
 	case unix.SO_ERROR:
+		if h := s.host.Load(); h != nil {
+			n, err := unix.GetsockoptInt(h.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+			return socket.Int32(n), err
+		}
 		return socket.Int32(int(s.err.Swap(0))), nil
 	case unix.SO_ACCEPTCONN:
 		return socket.Bool(s.state.Load() == stateListening), nil
@@ -118,6 +122,14 @@ func (s *Socket) setSendBuffer(n int) {
 // Ioctl knows SIOCINQ, SIOCOUTQ and what every socket does of netdevice(7).
 func (s *Socket) Ioctl(c vfs.Caller, _ *vfs.Description, cmd uint32, arg arch.Argument) (uintptr, error) {
 	var n int32
+	if h := s.host.Load(); h != nil && (cmd == unix.TIOCINQ || cmd == unix.TIOCOUTQ) {
+		v, err := unix.IoctlGetInt(h.fd, uint(cmd))
+		if err != nil {
+			return 0, err
+		}
+		n = int32(v)
+		return 0, usermem.CopyOutVal(c.Memory(), usermem.Addr(arg.Pointer()), &n)
+	}
 	switch cmd {
 	case unix.TIOCINQ:
 		if s.state.Load() == stateListening {

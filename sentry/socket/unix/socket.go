@@ -49,6 +49,10 @@ type Socket struct {
 
 	passCred atomic.Bool
 
+	// host is the connection to a process outside of the sandbox. Once there it stays until the socket is closed; nothing
+	// of in, peer, err and pending has a meaning then.
+	host atomic.Pointer[hostConn]
+
 	mu    sync.Mutex
 	addr  []byte // struct sockaddr_un, nil if unbound
 	bound binding
@@ -118,6 +122,9 @@ func (s *Socket) Queue() *wait.Queue { return &s.queue }
 // quarter of its send buffer is in use, so that a writer is not woken for
 // every byte read.
 func (s *Socket) Poll(mask wait.Events) wait.Events {
+	if h := s.host.Load(); h != nil {
+		return h.poll(mask)
+	}
 	var ev wait.Events
 	state := s.state.Load()
 	if state == stateListening {
@@ -217,7 +224,13 @@ func (s *Socket) Connect(c vfs.Caller, addr []byte) error {
 		}
 		return nil
 	}
+	if s.host.Load() != nil {
+		return unix.EISCONN
+	}
 	target, err := s.resolve(c, addr)
+	if err == unix.ECONNREFUSED {
+		return s.connectHost(c, addr)
+	}
 	if err != nil {
 		return err
 	}
@@ -340,6 +353,11 @@ func (s *Socket) Shutdown(c vfs.Caller, how int) error {
 	default:
 		return unix.EINVAL
 	}
+	if h := s.host.Load(); h != nil {
+		if err := unix.Shutdown(h.fd, how); err != nil {
+			return err
+		}
+	}
 	p := s.peer.Load()
 	s.addShut(bits)
 	if p != nil && !s.datagram() {
@@ -383,6 +401,9 @@ func (s *Socket) Release(c vfs.Caller) {
 		}
 		a.Release(c)
 	}
+	if h := s.host.Load(); h != nil {
+		h.close()
+	}
 	s.shut.Store(shutRead | shutWrite)
 	unread, gone := s.in.close()
 	if p := s.peer.Load(); p != nil && !wasListening && !s.datagram() {
@@ -405,6 +426,9 @@ func (s *Socket) Release(c vfs.Caller) {
 func (s *Socket) Name(c vfs.Caller, peer bool) ([]byte, error) {
 	if !peer {
 		return s.name(), nil
+	}
+	if h := s.host.Load(); h != nil {
+		return h.name, nil
 	}
 	p := s.peer.Load()
 	if p == nil {
