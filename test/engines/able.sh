@@ -1,5 +1,5 @@
 #!/bin/sh
-# able.sh tells whether this machine can run a Docker daemon, and why not.
+# able.sh tells whether this machine can run a Docker daemon as the tests need it, and why not.
 no() {
 	echo "$*" >&2
 	exit 1
@@ -13,18 +13,10 @@ try() { # try WHAT COMMAND...
 command -v apt-get >/dev/null || command -v dockerd >/dev/null || no "there is no dockerd and no apt-get to install it"
 try "no network and mount namespace can be made" unshare --net --mount --propagation private true
 
-# A directory in the memory controller's hierarchy, or in that of cgroup v2.
-group=
-for top in /sys/fs/cgroup/memory /sys/fs/cgroup; do
-	if mkdir "$top/ringfort-able.$$" 2>/dev/null; then
-		group=$top/ringfort-able.$$
-		break
-	fi
-done
-[ -n "$group" ] || no "no cgroup can be made in /sys/fs/cgroup"
+# The cases look at cgroups of version 1, in the container and on the host.
+group=/sys/fs/cgroup/memory/ringfort-able.$$
+mkdir "$group" 2>/dev/null || no "no cgroup can be made in the version 1 hierarchy /sys/fs/cgroup/memory"
 rmdir "$group"
-[ -e "$top/memory.limit_in_bytes" ] || grep -qw memory "$top/cgroup.controllers" 2>/dev/null ||
-	no "there is no memory controller in /sys/fs/cgroup"
 
 try "no overlay can be mounted" unshare --mount --propagation private sh -c '
 	mount -t tmpfs none /tmp && mkdir /tmp/l /tmp/u /tmp/w /tmp/m && mount -t overlay -o lowerdir=/tmp/l,upperdir=/tmp/u,workdir=/tmp/w overlay /tmp/m'
