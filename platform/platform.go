@@ -1,6 +1,8 @@
 package platform
 
 import (
+	"sync/atomic"
+
 	"errors"
 
 	"ringfort/sentry/arch"
@@ -11,7 +13,9 @@ type Platform interface {
 	// NewAddressSpace returns an empty address space.
 	NewAddressSpace() (AddressSpace, error)
 	// NewContext returns a context for one application thread.
-	NewContext() Context
+	// NewContext returns a context for a task. ready counts the tasks whose goroutines could
+	// run: a context that spins lets them have its processor.
+	NewContext(ready *atomic.Int32) Context
 	// UserAddresses returns the addresses applications may use: [min, max).
 	UserAddresses() (min, max uintptr)
 }
@@ -59,6 +63,10 @@ type Context interface {
 	// Sleep says that the next Switch will not come soon: the task waits for
 	// something.
 	Sleep()
+	// Linger may wait a little for a value to come to wake, which it leaves there, and
+	// reports whether one has come. It is what a task calls first that waits for others,
+	// and then Sleep.
+	Linger(wake <-chan struct{}) bool
 	// Interrupt makes a running Switch return EventInterrupt soon, or the next
 	// one if none is running.
 	Interrupt()

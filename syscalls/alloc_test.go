@@ -1,6 +1,8 @@
 package syscalls
 
 import (
+	"sync/atomic"
+
 	"io"
 	"log/slog"
 	"testing"
@@ -23,7 +25,7 @@ import (
 type idle struct{}
 
 func (idle) NewAddressSpace() (platform.AddressSpace, error) { return idle{}, nil }
-func (idle) NewContext() platform.Context                    { return idleContext{} }
+func (idle) NewContext(*atomic.Int32) platform.Context       { return idleContext{} }
 func (idle) UserAddresses() (min, max uintptr)               { return 0x10000, 0x7fffffff0000 }
 
 func (idle) Map(_, _ uintptr, _ platform.HostFile, _ uint64, _ platform.Prot, _ bool) {}

@@ -239,6 +239,9 @@ func (c *context) Interrupt() {
 // Sleep implements platform.Context.
 func (c *context) Sleep() {}
 
+// Linger implements platform.Context.
+func (c *context) Linger(<-chan struct{}) bool { return false }
+
 // Release implements platform.Context.
 func (c *context) Release() {
 	c.leave()

@@ -34,7 +34,7 @@ func (p *Platform) NewAddressSpace() (platform.AddressSpace, error) {
 }
 
 // NewContext implements platform.Platform.
-func (p *Platform) NewContext() platform.Context { return &context{p: p} }
+func (p *Platform) NewContext(*atomic.Int32) platform.Context { return &context{p: p} }
 
 // UserAddresses implements platform.Platform.
 func (p *Platform) UserAddresses() (min, max uintptr) { return userMin, stubBase }

@@ -1,6 +1,8 @@
 package ptrace
 
 import (
+	"sync/atomic"
+
 	"bytes"
 	"fmt"
 	"os"
@@ -60,7 +62,7 @@ func TestSwitchEvents(t *testing.T) {
 		0x8b, 0x04, 0x25, 0x00, 0x00, 0x60, 0x00, // mov eax, [0x600000]
 	})
 	defer as.Release()
-	c := p.NewContext()
+	c := p.NewContext(new(atomic.Int32))
 	defer c.Release()
 	regs := &arch.Registers{Rip: 0x400000}
 	fp := &arch.FPState{}
@@ -104,7 +106,7 @@ func TestGroup(t *testing.T) {
 	if parent != g.PID() {
 		t.Errorf("the stub's parent is %d, the group's template %d", parent, g.PID())
 	}
-	c := g.NewContext()
+	c := g.NewContext(new(atomic.Int32))
 	defer c.Release()
 	regs := &arch.Registers{Rip: 0x400000}
 	fp := &arch.FPState{}
@@ -134,7 +136,7 @@ func TestJumpIntoStub(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	as := loadCode(t, p, []byte{0xff, 0xe3}) // jmp rbx
 	defer as.Release()
-	c := p.NewContext()
+	c := p.NewContext(new(atomic.Int32))
 	defer c.Release()
 	fp := &arch.FPState{}
 	fp.Reset()
@@ -156,7 +158,7 @@ func TestKilledStub(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	as := loadCode(t, p, []byte{0xb8, 0x27, 0x00, 0x00, 0x00, 0x0f, 0x05}) // mov eax, 39; syscall
-	c := p.NewContext()
+	c := p.NewContext(new(atomic.Int32))
 	defer c.Release()
 	regs, fp := &arch.Registers{Rip: 0x400000}, &arch.FPState{}
 	fp.Reset()
@@ -206,7 +208,7 @@ func BenchmarkSwitch(b *testing.B) {
 	defer runtime.UnlockOSThread()
 	as := loadCode(b, p, []byte{0xb8, 0x27, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7})
 	defer as.Release()
-	c := p.NewContext()
+	c := p.NewContext(new(atomic.Int32))
 	defer c.Release()
 	regs := &arch.Registers{Rip: 0x400000}
 	fp := &arch.FPState{}
@@ -224,7 +226,7 @@ func BenchmarkNewSpace(b *testing.B) {
 	defer runtime.UnlockOSThread()
 	for b.Loop() {
 		as := loadCode(b, p, []byte{0xb8, 0x27, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7})
-		c := p.NewContext()
+		c := p.NewContext(new(atomic.Int32))
 		regs := &arch.Registers{Rip: 0x400000}
 		fp := &arch.FPState{}
 		fp.Reset()

@@ -33,6 +33,7 @@ type context struct {
 	state  atomic.Int32
 	target atomic.Pointer[thread] // for Interrupt
 
+	ready  *atomic.Int32 // tasks that could run
 	space  *space
 	thread *thread
 	fp     fpPlace
@@ -42,6 +43,9 @@ type context struct {
 	inArea bool
 	seen   uint32 // generation of the space's patches
 	active bool   // counted by the pacer
+	brisk  bool   // the same
+	brief  int32  // how many short waits the task has made in a row
+	waited uint64 // since when it waits, in ticks; 0: it does not
 	spin   bool   // while waiting for the stub
 	quick  int32  // how many short turns the application has taken in a row
 	began  uint64 // when the stub was given the context, in ticks
@@ -311,8 +315,7 @@ func (c *context) leave() {
 	c.answer.publish(nil)
 	if c.thread != nil {
 		if c.home != nowhere {
-			c.spin = false
-			c.part(c.thread)
+			c.keepOff(c.thread, nowhere)
 		}
 		c.space.p.giveBack(c.thread)
 	}

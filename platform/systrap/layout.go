@@ -51,7 +51,8 @@ const (
 // The first 27 words are arch.Registers.
 const (
 	offState     = 0x100 // u32: who has the context, below
-	offSpin      = 0x108 // u32: how often the stub looks before it sleeps
+	offYield     = 0x104 // u32: for how many ticks the stub keeps its core while it looks
+	offSpin      = 0x108 // u32: for how many ticks it looks before it sleeps
 	offInterrupt = 0x10c // u32: an interrupt is wanted
 	offCommand   = 0x110 // u32: what to do before the application goes on
 	offKind      = 0x114 // u32: why the stub stopped

@@ -132,6 +132,7 @@ func (p *process) newThread() (*thread, error) {
 	if t.tid <= 0 || unix.Tgkill(p.pid, t.tid, 0) != nil {
 		return nil, fmt.Errorf("make a stub thread: %w", errDead)
 	}
+	p.k.pacer.roam(t.tid) // it is where the mapper is kept
 	fd, err := t.confined()
 	if err == nil {
 		err = t.adopt(fd)

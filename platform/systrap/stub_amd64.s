@@ -296,16 +296,34 @@ wake:
 	MOVL	$3, 0x100(GS) // stateSentryAlone
 	JMP	·stubSleep(SB)
 
-// stubWait waits until the Sentry gives the context back: it looks for it as
-// often as the Sentry says, and then sleeps.
+// stubWait waits until the Sentry gives the context back: it looks for it for as
+// many ticks as the Sentry says, and then sleeps. Where others wait for the core it
+// lets them have it in between.
 TEXT ·stubWait(SB),NOSPLIT|NOFRAME,$0
-	XORL	CX, CX
-spin:
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	MOVQ	AX, R8
+round:
+	MOVL	$64, CX
+look:
 	CMPL	0x100(GS), $2
 	JCS	resume
-	INCL	CX
-	CMPL	CX, 0x108(GS)
-	JCS	spin
+	DECL	CX
+	JNZ	look
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	SUBQ	R8, AX
+	MOVL	0x108(GS), CX
+	CMPQ	AX, CX
+	JCC	sleep
+	CMPL	AX, 0x104(GS)
+	JCS	round
+	MOVL	$SYS_sched_yield, AX
+	SYSCALL
+	JMP	round
+sleep:
 	MOVL	$2, AX
 	MOVL	$3, CX
 	LOCK

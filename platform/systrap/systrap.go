@@ -1,6 +1,8 @@
 package systrap
 
 import (
+	"sync/atomic"
+
 	"errors"
 	"fmt"
 
@@ -56,7 +58,9 @@ func (p *Platform) NewAddressSpace() (platform.AddressSpace, error) {
 }
 
 // NewContext implements platform.Platform.
-func (p *Platform) NewContext() platform.Context { return &context{k: p.k} }
+func (p *Platform) NewContext(ready *atomic.Int32) platform.Context {
+	return &context{k: p.k, ready: ready}
+}
 
 // UserAddresses implements platform.Platform.
 func (p *Platform) UserAddresses() (min, max uintptr) { return userMin, stubBase }

@@ -1,6 +1,8 @@
 package systrap
 
 import (
+	"math"
+	"runtime"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -13,18 +15,28 @@ const (
 	// process is taken to be hostile, and killed.
 	patience = 5 * time.Second
 	// patienceTicks is less than that on any machine, in ticks of the time stamp
-	// counter.
+	// counter, as all that follow.
 	patienceTicks = 4_000_000_000
 
-	// spinTicks is how long we look for the stub before we sleep, in ticks of the
-	// time stamp counter; about what sleeping and waking cost.
+	// spinTicks is how long we look for the stub before we sleep; about what sleeping
+	// and waking cost.
 	spinTicks = 60000
+	// turnTicks is the longest turn that counts as short while both sleep in between.
+	turnTicks = 400000
 	// partTicks is the same when the stub's core has first to wake up.
 	partTicks = 500000
+	// keepTicks is how long a side that looks for the other keeps its core to itself
+	// when others wait for it.
+	keepTicks = 4000
+	// lingerTicks is how long both sides of a task that waits for another one look for
+	// the end of that.
+	lingerTicks = 400000
 	// lostTicks is a gap while spinning that says that something else ran on our core.
 	lostTicks = 125000
-	// stubSpins is how often the stub looks for us before it sleeps.
-	stubSpins = 50000
+	// awayTicks is the same where we let others have the core.
+	awayTicks = 2000000
+	// stubTicks is how long the stub looks for us before it sleeps.
+	stubTicks = 500000
 	// The time without spinning after the core was lost: it doubles as long as
 	// spinning fails at once.
 	minRest = 1 << 21 // about 1 ms
@@ -32,20 +44,31 @@ const (
 	// quickTurns is after how many short turns in a row a context begins to spin: to
 	// put the stub on a core of its own costs as much as ten wake-ups.
 	quickTurns = 64
+	// briefWaits is after how many short waits in a row a context lingers.
+	briefWaits = 4
+	// maxSharing is how many contexts may spin on one pair of cores: each look of one
+	// delays the others by a switch.
+	maxSharing = 4
 )
 
-// pacer decides whether waiting sides may spin: only while there are more cores
-// than contexts that want to run, here and elsewhere on the machine.
+// pacer decides whether waiting sides may spin: only while there is a core for
+// them and one for the stubs, beside those that contexts with long turns keep busy,
+// here and elsewhere on the machine.
 type pacer struct {
-	allowed unix.CPUSet  // the cores we may use
-	active  atomic.Int32 // contexts that run or are served
-	cores   int32
-	restEnd atomic.Uint64 // no spinning before
-	rest    atomic.Uint64 // length of the last rest
+	allowed   unix.CPUSet  // the cores we may use
+	active    atomic.Int32 // contexts that run or are served
+	brisk     atomic.Int32 // those of them that make short turns
+	lingering atomic.Int32 // contexts that linger
+	spinning  atomic.Int32 // contexts that spin, or linger in between
+	home      atomic.Int32 // the core where contexts that share are served
+	cores     int32
+	restEnd   atomic.Uint64 // no spinning before
+	rest      atomic.Uint64 // length of the last rest
 }
 
 func newPacer() *pacer {
 	p := &pacer{}
+	p.home.Store(nowhere)
 	if unix.SchedGetaffinity(0, &p.allowed) == nil {
 		p.cores = int32(p.allowed.Count())
 	}
@@ -54,8 +77,12 @@ func newPacer() *pacer {
 
 // maySpin reports whether a side may spin now.
 func (p *pacer) maySpin(now uint64) bool {
-	return p.active.Load() < p.cores && now >= p.restEnd.Load()
+	brisk := p.brisk.Load()
+	return brisk <= maxSharing && p.active.Load()-brisk+2 <= p.cores && now >= p.restEnd.Load()
 }
+
+// shared reports whether more than one context looks for something.
+func (p *pacer) shared() bool { return p.active.Load()+p.lingering.Load() > 1 }
 
 // lost notes that a spinning side lost its core.
 func (p *pacer) lost(now uint64) {
@@ -71,44 +98,158 @@ func (p *pacer) lost(now uint64) {
 
 // wake counts the context as active.
 func (c *context) wake() {
+	if c.active {
+		return
+	}
+	c.active = true
+	c.k.pacer.active.Add(1)
+	if c.brisk {
+		c.k.pacer.brisk.Add(1)
+	}
+}
+
+// rest counts it as inactive.
+func (c *context) rest() {
 	if !c.active {
-		c.active = true
-		c.k.pacer.active.Add(1)
+		return
+	}
+	c.active = false
+	c.k.pacer.active.Add(-1)
+	if c.brisk {
+		c.k.pacer.brisk.Add(-1)
+	}
+}
+
+// setBrisk notes whether the context makes short turns. It is active.
+func (c *context) setBrisk(on bool) {
+	if c.brisk == on {
+		return
+	}
+	c.brisk = on
+	if on {
+		c.k.pacer.brisk.Add(1)
+	} else {
+		c.k.pacer.brisk.Add(-1)
+	}
+}
+
+// setSpin notes whether the context spins.
+func (c *context) setSpin(on bool) {
+	if c.spin == on {
+		return
+	}
+	c.spin = on
+	if on {
+		c.k.pacer.spinning.Add(1)
+	} else {
+		c.k.pacer.spinning.Add(-1)
 	}
 }
 
 // Sleep implements platform.Context.
 func (c *context) Sleep() {
-	if c.active {
-		c.active = false
-		c.k.pacer.active.Add(-1)
+	c.rest()
+	if c.waited == 0 {
+		c.waited = tsc()
 	}
-	c.quick = 0
+	if c.brief < briefWaits {
+		c.quick = 0
+	}
 	if c.spin && c.thread != nil {
 		atomic.StoreUint32(c.thread.u32(offSpin), 0)
+	}
+	c.setSpin(false)
+}
+
+// Linger implements platform.Context.
+func (c *context) Linger(wake <-chan struct{}) bool {
+	c.waited = tsc()
+	if c.brief < briefWaits || c.thread == nil {
+		return false
+	}
+	p := c.k.pacer
+	c.rest()
+	p.lingering.Add(1)
+	defer p.lingering.Add(-1)
+	if c.spin {
+		atomic.StoreUint32(c.thread.u32(offYield), 0)
+	}
+	for last := c.waited; len(wake) == 0; {
+		c.letOthers()
+		now := tsc()
+		if now-last > awayTicks {
+			p.lost(now)
+		}
+		if now-c.waited > lingerTicks {
+			return false
+		}
+		last = now
+	}
+	return true
+}
+
+// resume judges the wait that is over.
+func (c *context) resume(now uint64) {
+	if c.waited == 0 {
+		return
+	}
+	if now-c.waited < lingerTicks {
+		c.brief = min(c.brief+1, 2*briefWaits)
+	} else {
+		c.brief /= 2
+		if c.brief < briefWaits {
+			c.quick = 0
+		}
+	}
+	c.waited = 0
+}
+
+// letOthers lets other tasks have our processor, or else other threads our core.
+func (c *context) letOthers() {
+	if c.ready.Load() > 0 {
+		runtime.Gosched()
+		return
+	}
+	unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+}
+
+// set changes a word of the area. What stands there already is left alone: lines
+// that one side only reads do not travel between cores.
+func set(word *uint32, v uint32) {
+	if atomic.LoadUint32(word) != v {
+		atomic.StoreUint32(word, v)
 	}
 }
 
 // give hands the context to the stub.
 func (c *context) give(t *thread) error {
-	c.wake()
 	c.began = tsc()
+	c.resume(c.began)
+	c.wake()
 	if c.carried.n > 0 {
 		c.quick = 0 // the proof is a notification
 	}
-	c.spin = c.quick >= quickTurns && c.k.pacer.maySpin(c.began)
-	spins := uint32(0)
+	p := c.k.pacer
+	c.setSpin(c.quick >= quickTurns && p.maySpin(c.began))
+	spins, keep := uint32(0), uint32(math.MaxUint32)
 	if c.spin {
-		spins = stubSpins
+		spins = stubTicks
+		if p.shared() {
+			keep = keepTicks
+		}
 	}
-	c.limit = spinTicks
-	if c.spin && (c.slept || c.home == nowhere) || !c.spin && c.home != nowhere {
-		c.part(t)
+	c.limit = turnTicks
+	if c.spin {
+		c.limit = spinTicks
+		if keep == keepTicks {
+			c.limit = 2 * spinTicks
+		}
+	}
+	if c.place(t) {
 		c.limit = partTicks
 	}
-	if atomic.LoadUint32(t.u32(offSpin)) != spins {
-		atomic.StoreUint32(t.u32(offSpin), spins)
-	}
+	set(t.u32(offSpin), spins)
+	set(t.u32(offYield), keep)
 	if atomic.SwapUint32(t.u32(offState), stateApp) == stateSentryAlone {
 		if err := t.answer(); err != nil {
 			return err
@@ -129,16 +270,39 @@ func (p *pacer) roam(tid int) {
 	unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(tid), unsafe.Sizeof(p.allowed), uintptr(unsafe.Pointer(&p.allowed)))
 }
 
-// part keeps the stub off our core when both are to spin, and lets it come
-// when they are not: to wake each other is cheapest on one core. Where we are
-// may change whenever we sleep.
-func (c *context) part(t *thread) {
-	c.slept = false
-	set, home := c.k.pacer.allowed, int32(nowhere)
+// place keeps the stub off our core when both are to spin, and lets it come when
+// they are not: to wake each other is cheapest on one core. Contexts for which there
+// are not cores enough are all served on one. It reports whether the stub had to be
+// moved.
+func (c *context) place(t *thread) bool {
+	home := int32(nowhere)
 	if c.spin {
-		if home = int32(core()); home == c.home {
-			return
+		home = int32(core())
+		if p := c.k.pacer; p.spinning.Load() == 1 {
+			if p.home.Load() != home {
+				p.home.Store(home)
+			}
+		} else if at := p.home.Load(); at != home && p.cores < 2*(p.brisk.Load()+p.lingering.Load()) {
+			home = at
+			setAffinity(0, at)
+			p.roam(0)
 		}
+	}
+	if home == c.home && !(c.slept && c.spin) {
+		return false
+	}
+	moved := home != c.home
+	c.slept = false
+	if moved {
+		c.keepOff(t, home)
+	}
+	return true
+}
+
+// keepOff keeps the stub off a core, nowhere for none.
+func (c *context) keepOff(t *thread, home int32) {
+	set := c.k.pacer.allowed
+	if home != nowhere {
 		set.Clear(int(home))
 	}
 	unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(t.tid), unsafe.Sizeof(set), uintptr(unsafe.Pointer(&set)))
@@ -151,7 +315,11 @@ const nowhere = -1
 // wait waits until the stub gives the context back.
 func (c *context) wait(t *thread) (err error) {
 	state := t.u32(offState)
-	if !c.spin || !c.look(state) {
+	found := c.spin && c.look(state)
+	if !found {
+		if c.spin && c.home != nowhere && c.k.pacer.active.Load() >= c.k.pacer.cores {
+			c.keepOff(t, nowhere) // it computes, and others want to as well
+		}
 		if atomic.CompareAndSwapUint32(state, stateApp, stateAppAlone) || c.carried.n > 0 {
 			err = t.receive()
 			c.slept = true
@@ -168,6 +336,9 @@ func (c *context) wait(t *thread) (err error) {
 	} else {
 		c.quick /= 2
 	}
+	if c.quick >= quickTurns || c.quick < quickTurns/2 {
+		c.setBrisk(c.quick >= quickTurns)
+	}
 	return err
 }
 
@@ -175,17 +346,21 @@ func (c *context) wait(t *thread) (err error) {
 func (c *context) look(state *uint32) bool {
 	const looks = 200
 	start := tsc()
-	for last := start; ; {
+	for last, limit := start, uint64(lostTicks); ; {
 		if spin(state, looks) {
 			return true
 		}
 		now := tsc()
-		if now-last > lostTicks {
+		if now-last > limit {
 			c.k.pacer.lost(now)
 			return false
 		}
 		if now-start > c.limit {
 			return false
+		}
+		if limit = lostTicks; now-start > keepTicks && (c.ready.Load() > 0 || c.k.pacer.shared()) {
+			c.letOthers()
+			limit = awayTicks
 		}
 		last = now
 	}

@@ -83,11 +83,9 @@ func NewSandbox(conf *Config) (control.Sandbox, error) {
 	vfs.OpenFIFO = pipe.OpenFIFO
 	memdev.Register()
 	registerFileSystems(k)
-	if conf.Platform == "ptrace" {
-		// Its tasks spend their lives in blocking host calls that hold no processor; a
-		// few more let the others go on at once.
-		runtime.GOMAXPROCS(max(4, 2*runtime.NumCPU()))
-	}
+	// Tasks spend their lives in waiting for stubs: in blocking host calls on ptrace, and
+	// with a processor in their hands on systrap. A few more let the others go on at once.
+	runtime.GOMAXPROCS(max(4, 2*runtime.NumCPU()))
 	return &sandbox{conf: conf, k: k, log: log, containers: map[string]*container{}}, nil
 }
 

@@ -112,7 +112,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	if err := t.checkProcessLimit(creds); err != nil {
 		return nil, err
 	}
-	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: t.Platform().NewContext(), regs: t.regs, sched: t.childSched()}
+	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: t.Platform().NewContext(&t.k.ready), regs: t.regs, sched: t.childSched()}
 	defer func() {
 		if err != nil {
 			n.discard(t)
@@ -478,7 +478,7 @@ type InitArgs struct {
 // CreateProcess makes a process without a parent, which runs what image says
 // once Start is called on it.
 func (k *Kernel) CreateProcess(a *InitArgs, load func(t *Task) (*Image, error)) (*ThreadGroup, error) {
-	t := &Task{k: k, wake: make(chan struct{}, 1), ctx: a.Container.platform.NewContext(), started: k.Monotonic()}
+	t := &Task{k: k, wake: make(chan struct{}, 1), ctx: a.Container.platform.NewContext(&k.ready), started: k.Monotonic()}
 	t.state.Store(StateRunning)
 	t.creds.Store(a.Creds)
 	t.fds.Store(a.FDs)

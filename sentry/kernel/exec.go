@@ -46,7 +46,7 @@ func (t *Task) Exec(args *LoadArgs) error {
 	t.fds.Load().DoExec(t)
 	t.ctx.Release()
 	t.ctxMu.Lock()
-	t.ctx = t.Platform().NewContext()
+	t.ctx = t.Platform().NewContext(&t.k.ready)
 	t.ctxMu.Unlock()
 	t.restartErr = 0
 	c := t.Creds()

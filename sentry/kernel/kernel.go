@@ -56,6 +56,7 @@ type Kernel struct {
 	futexes futexTable
 
 	tasks   sync.WaitGroup // running task goroutines
+	ready   atomic.Int32   // tasks whose goroutines could run but do not yet
 	live    atomic.Int32
 	maxTask int32
 

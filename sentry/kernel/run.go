@@ -14,6 +14,7 @@ import (
 // start begins the execution of t.
 func (t *Task) start() {
 	t.k.tasks.Add(1)
+	t.k.ready.Add(1)
 	go t.run()
 }
 
@@ -21,6 +22,7 @@ func (t *Task) start() {
 // kernel, until it exits.
 func (t *Task) run() {
 	defer t.k.tasks.Done()
+	t.k.ready.Add(-1)
 	t.startCPU()
 	t.finishClone()
 	t.publishAnswers()

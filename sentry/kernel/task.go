@@ -52,6 +52,7 @@ type Task struct {
 	// wake carries one wake-up to Block.
 	wake     chan struct{}
 	notified atomic.Bool
+	parked   atomic.Bool // awaken makes its goroutine ready
 
 	mmp     atomic.Pointer[mm.MemoryManager]
 	fds     atomic.Pointer[vfs.FDTable]
@@ -122,6 +123,9 @@ func (t *Task) poke(bit uint32) {
 }
 
 func (t *Task) awaken() {
+	if t.parked.CompareAndSwap(true, false) {
+		t.k.ready.Add(1)
+	}
 	select {
 	case t.wake <- struct{}{}:
 	default:
@@ -159,12 +163,14 @@ func (t *Task) Block(deadline int64) error {
 			t.k.log.Warn("flush mappings", "err", err)
 		}
 	}
-	t.idle()
 	t.state.Store(StateSleep)
 	t.switches.Add(1)
 	defer t.state.Store(StateRunning)
 	t.stopCPU()
 	defer t.startCPU()
+	if t.ctx == nil || !t.ctx.Linger(t.wake) {
+		t.idle()
+	}
 	for {
 		expired := t.sleep(deadline)
 		if t.notified.Swap(false) {
@@ -193,6 +199,12 @@ func (t *Task) armTimer(left int64) {
 // sleep waits until t is awakened or the deadline, for which t.timer is armed,
 // has come.
 func (t *Task) sleep(deadline int64) (expired bool) {
+	t.parked.Store(true)
+	defer func() {
+		if !t.parked.CompareAndSwap(true, false) {
+			t.k.ready.Add(-1)
+		}
+	}()
 	if deadline == wait.NoDeadline {
 		<-t.wake
 		return false
