@@ -30,6 +30,7 @@ type MemoryManager struct {
 	rss, maxRSS         atomic.Int64
 
 	lockFuture bool
+	touch      touch
 
 	owner atomic.Value // see SetOwner
 	title string       // see SetTitle

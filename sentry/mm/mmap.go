@@ -201,8 +201,8 @@ func (m *MemoryManager) dropID(v *vma) {
 // serves its faults.
 func (m *MemoryManager) eager(v *vma, addr, n usermem.Addr, populate bool) {
 	r := usermem.Range{Start: addr, End: addr + n}
-	if v.anonymous() && !v.growsDown && v.prot&platform.Write != 0 && n <= eagerMax && !populate {
-		if w, ok := m.vmas.at(addr); ok {
+	if v.small(n) && !populate {
+		if w, ok := m.vmas.at(addr); ok && !m.touch.doubtful() {
 			_ = m.allocate(w, r, addr) // without pages now the fault tries again
 		}
 		return
@@ -258,6 +258,11 @@ func (m *MemoryManager) unmap(r usermem.Range) {
 	i, j := m.isolateVMAs(r)
 	if i == j {
 		return
+	}
+	if v := m.vmas.list[i]; j == i+1 && v.small(usermem.Addr(v.Len())) {
+		if p, q := m.pmas.within(r); p == q {
+			m.touch.unmapped()
+		}
 	}
 	m.dropPages(r, false)
 	for _, v := range m.vmas.list[i:j] {

@@ -146,6 +146,9 @@ func (m *MemoryManager) gapAround(a usermem.Addr, r usermem.Range) usermem.Range
 // populate puts pages at a, which has none, and around it.
 func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) error {
 	if v.anonymous() {
+		if v.small(usermem.Addr(v.Len())) {
+			m.touch.faulted()
+		}
 		piece := usermem.Range{Start: a &^ (eagerMax - 1), End: (a &^ (eagerMax - 1)) + eagerMax}
 		if v.growsDown {
 			piece.Start = max(piece.Start, a.RoundDown()-min(a.RoundDown(), 16*usermem.PageSize))

@@ -28,6 +28,11 @@ func (v *vma) bounds() usermem.Range { return v.Range }
 // anonymous reports whether the memory is private to the process from the start.
 func (v *vma) anonymous() bool { return v.obj == nil }
 
+// small reports whether n bytes of v are a mapping that may get its pages at once.
+func (v *vma) small(n usermem.Addr) bool {
+	return v.anonymous() && !v.growsDown && v.prot&platform.Write != 0 && n <= eagerMax
+}
+
 // offsetOf returns the offset in the object of address a.
 func (v *vma) offsetOf(a usermem.Addr) uint64 { return v.off + uint64(a-v.Start) }
 
