@@ -17,13 +17,16 @@ type family struct {
 	template *process
 	pool     chan *process
 	stock    chan struct{} // asks for the pool to be filled
+	used     chan *process // to be emptied
+	usedMu   sync.Mutex    // held to send to used; a leaf
+	ended    bool          // nothing is sent to used any more; guarded by usedMu
 
 	filling sync.Mutex // held while a stub is made for the pool
 	closed  bool       // guarded by template.mu: the template is gone, and what it had may be another's
 }
 
 func newFamily(k *keeper, template *process) *family {
-	return &family{k: k, template: template, pool: make(chan *process, poolSize), stock: make(chan struct{}, 1)}
+	return &family{k: k, template: template, pool: make(chan *process, maxUsed), stock: make(chan struct{}, 1), used: make(chan *process, maxUsed)}
 }
 
 // open makes the first stub and has others made.
@@ -85,18 +88,54 @@ func (f *family) fork() (*process, error) {
 		return nil, err
 	}
 	p.idle = append(p.idle, th)
+	p.family = f
 	return p, nil
 }
 
 // fill keeps the pool full.
 func (f *family) fill() {
-	for range f.stock {
-		for f.one() {
-		}
-		if f.over() {
-			return
+	for {
+		select {
+		case p := <-f.used:
+			f.refresh(p)
+		case <-f.stock:
+			for len(f.used) == 0 && f.one() {
+			}
+			if f.over() {
+				return
+			}
 		}
 	}
+}
+
+// reuse takes back a stub of which asleep is true. It reports whether there is a use
+// for it.
+func (f *family) reuse(p *process) bool {
+	f.usedMu.Lock()
+	defer f.usedMu.Unlock()
+	if f.ended {
+		return false
+	}
+	select {
+	case f.used <- p:
+		return true
+	default:
+		return false
+	}
+}
+
+// refresh empties a used stub for the pool.
+func (f *family) refresh(p *process) {
+	f.filling.Lock()
+	defer f.filling.Unlock()
+	if !f.over() && p.empty() {
+		select {
+		case f.pool <- p:
+			return
+		default: // there are enough
+		}
+	}
+	p.kill()
 }
 
 // over reports whether the family makes no more stubs.
@@ -173,9 +212,19 @@ func (f *family) close() {
 	if again {
 		return
 	}
+	f.usedMu.Lock()
+	f.ended = true
+	f.usedMu.Unlock()
 	f.template.kill()
 	for n := len(f.pool); n > 0; n-- {
 		(<-f.pool).kill()
+	}
+	for n := len(f.used); n > 0; n-- {
+		select {
+		case p := <-f.used:
+			p.kill()
+		default: // refresh has it, and will kill it
+		}
 	}
 	select {
 	case f.stock <- struct{}{}: // lets fill end

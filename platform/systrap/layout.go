@@ -22,6 +22,7 @@ const (
 	// host. The application can write to it, as it could to its own natively.
 	titleAddr = clockAddr + 0x1000
 	titleSize = 0x400 // bytes; the last is not zero (see setTitles)
+	titlePage = 0x1000
 	// areaAddr is where the thread areas are, one for each thread number.
 	areaAddr = stubBase + 0x100000
 	areaSize = 0x8000
@@ -71,6 +72,7 @@ const (
 	offXSave     = 0x1b0 // u64: address of the XSAVE buffer
 	offSelf      = 0x1b8 // u64: address of the area
 	offAppGS     = 0x1c0 // u64: GS base found by the signal handler
+	offSeen      = 0x1c8 // u64: the ucontext of the last interrupt that found the stub's code
 	offEntries   = 0x200 // what cmdMap carries out: number and six arguments each
 	maxCarried   = 3
 	offAnswers   = 0x800 // 256 u64: results of calls answered by the stub

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +19,11 @@ type entry [entryWords]uintptr
 // process is a stub: a host process that is the memory of one application
 // process. Its first thread, the mapper, changes that memory for the Sentry.
 type process struct {
-	k    *keeper
-	pid  int
-	slot uint32
-	done int // eventfd written by the mapper
+	k      *keeper
+	family *family // that it serves
+	pid    int
+	slot   uint32
+	done   int // eventfd written by the mapper
 
 	dead     atomic.Bool
 	released atomic.Bool
@@ -177,6 +179,14 @@ func (p *process) kill() {
 	p.released.Store(true)
 	unix.Kill(p.pid, unix.SIGKILL)
 	p.settle()
+}
+
+// awaitEnd waits until the host process, which has been killed, runs no more.
+func (p *process) awaitEnd() {
+	for !p.dead.Load() {
+		fds := []unix.PollFd{{Fd: int32(p.done), Events: unix.POLLIN}}
+		unix.Poll(fds, int(patience/time.Millisecond))
+	}
 }
 
 // died is called when the host process has ended, whoever ended it.

@@ -97,10 +97,16 @@ func (s *space) short() bool {
 
 // Release implements platform.AddressSpace.
 func (s *space) Release() {
-	if s.patches.l != nil {
-		s.p.lineage = s.patches.l
+	p := s.p
+	p.lineage = s.patches.l
+	switch {
+	case !p.asleep():
+		// A thread that pretends to sleep must not see what its memory is used for next.
+		p.kill()
+		p.awaitEnd()
+	case len(p.threads) > maxThreads || !p.family.reuse(p):
+		p.kill()
 	}
-	s.p.kill()
 }
 
 // begin and end enclose the time in which a thread may execute application

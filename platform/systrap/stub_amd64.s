@@ -339,6 +339,10 @@ resume:
 TEXT ·stubSleep(SB),NOSPLIT|NOFRAME,$0
 	MOVL	$SYS_getpid, AX
 	SYSCALL
+	JMP	·stubAwake(SB)
+
+// stubAwake is behind the call of stubSleep.
+TEXT ·stubAwake(SB),NOSPLIT|NOFRAME,$0
 	CMPL	0x100(GS), $2
 	JCC	again
 	JMP	·stubGo(SB)
@@ -491,6 +495,7 @@ TEXT ·stubSignal(SB),NOSPLIT|NOFRAME,$0
 instub:
 	CMPL	DI, $23 // SIGURG
 	JNE	broken
+	MOVQ	DX, 0x1c8(GS)
 	LEAQ	·stubAnswer(SB), BX
 	CMPQ	AX, BX
 	JCS	return
@@ -529,7 +534,7 @@ TEXT ·stubEnd(SB),NOSPLIT|NOFRAME,$0
 	INT	$3
 
 // func stubSymbols() (s symbols)
-TEXT ·stubSymbols(SB),NOSPLIT,$0-80
+TEXT ·stubSymbols(SB),NOSPLIT,$0-88
 	LEAQ	·stubCall(SB), AX
 	MOVQ	AX, s_begin+0(FP)
 	LEAQ	·stubEnd(SB), AX
@@ -550,6 +555,8 @@ TEXT ·stubSymbols(SB),NOSPLIT,$0-80
 	MOVQ	AX, s_store+64(FP)
 	LEAQ	·stubStored(SB), AX
 	MOVQ	AX, s_stored+72(FP)
+	LEAQ	·stubSleep(SB), AX
+	MOVQ	AX, s_asleep+80(FP)
 	RET
 
 // func tsc() uint64

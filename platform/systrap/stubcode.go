@@ -10,6 +10,7 @@ type symbols struct {
 	signal, sigreturn uintptr
 	resume, resumeEnd uintptr
 	store, stored     uintptr
+	asleep            uintptr // behind the call by which a thread sleeps
 }
 
 // stubSymbols returns the symbols in our own text.
@@ -33,7 +34,8 @@ var stub = stubSymbols().relocate()
 // relocate returns the symbols as they are behind codeAddr.
 func (s symbols) relocate() symbols {
 	base := s.begin
-	for _, p := range []*uintptr{&s.begin, &s.end, &s.mapper, &s.enter, &s.signal, &s.sigreturn, &s.resume, &s.resumeEnd, &s.store, &s.stored} {
+	s.asleep += 7 // MOVL $SYS_getpid, AX; SYSCALL
+	for _, p := range []*uintptr{&s.begin, &s.end, &s.mapper, &s.enter, &s.signal, &s.sigreturn, &s.resume, &s.resumeEnd, &s.store, &s.stored, &s.asleep} {
 		*p += codeAddr - base
 	}
 	return s
