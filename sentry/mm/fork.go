@@ -15,6 +15,7 @@ func (m *MemoryManager) Fork(p platform.Platform, flush func() error) (*MemoryMa
 		return nil, err
 	}
 	m.mu.Lock()
+	n.hot = m.hot
 	if p, ok := n.as.(platform.Patcher); ok {
 		p.InheritPatches(m.as)
 	}
@@ -60,9 +61,13 @@ func (m *MemoryManager) forkVMA(n *MemoryManager, v *vma) error {
 	if v.wipeOnFork {
 		return nil
 	}
+	m.copyHot(n, v)
 	i, j := m.pmas.within(v.Range)
 	for _, p := range m.pmas.list[i:j] {
 		part := p.Intersect(v.Range)
+		if _, ok := n.pmas.at(part.Start); ok {
+			continue // copied
+		}
 		if !v.shared && !p.cow {
 			m.share(p)
 		}

@@ -31,6 +31,7 @@ type MemoryManager struct {
 
 	lockFuture bool
 	touch      touch
+	hot        *hotPages
 
 	owner atomic.Value // see SetOwner
 	title string       // see SetTitle
@@ -108,7 +109,7 @@ func New(p platform.Platform, file *pgalloc.File, layout Layout) (*MemoryManager
 	if err != nil {
 		return nil, err
 	}
-	m := &MemoryManager{as: as, file: file, layout: layout}
+	m := &MemoryManager{as: as, file: file, layout: layout, hot: &hotPages{}}
 	m.users.Store(1)
 	m.Info.Dumpable = 1
 	m.dumpable.Store(true)

@@ -211,6 +211,7 @@ func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
 			return nil
 		}
 	}
+	m.hot.note(a)
 	src := p.sub(r)
 	fr, err := m.file.Allocate(uint64(r.Len()), usermem.PageSize)
 	if err != nil {
