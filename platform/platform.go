@@ -63,6 +63,9 @@ type Context interface {
 	// Sleep says that the next Switch will not come soon: the task waits for
 	// something.
 	Sleep()
+	// Inherit is called for a new thread, with the context of the thread that made it: what
+	// that has shown of its ways is expected of the new one. The owner of parent calls it.
+	Inherit(parent Context)
 	// Linger may wait a little for a value to come to wake, which it leaves there, and
 	// reports whether one has come. It is what a task calls first that waits for others,
 	// and then Sleep.

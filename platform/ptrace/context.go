@@ -239,6 +239,9 @@ func (c *context) Interrupt() {
 // Sleep implements platform.Context.
 func (c *context) Sleep() {}
 
+// Inherit implements platform.Context.
+func (c *context) Inherit(platform.Context) {}
+
 // Linger implements platform.Context.
 func (c *context) Linger(<-chan struct{}) bool { return false }
 

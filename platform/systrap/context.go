@@ -50,7 +50,6 @@ type context struct {
 	quick  int32  // how many short turns the application has taken in a row
 	began  uint64 // when the stub was given the context, in ticks
 	limit  uint64 // how long to look for the stub, in ticks
-	home   int32  // the core the stub is kept off, so that both can spin
 	slept  bool   // since then
 	answer answerSet
 
@@ -304,7 +303,7 @@ func (c *context) enter(s *space) error {
 	c.space, c.thread, c.fp = s, t, fpSentry
 	c.fsBase, c.seen = ^uint64(0), ^uint32(0)
 	c.answer.publish(t)
-	c.home, c.inArea = nowhere, false
+	c.inArea = false
 	c.target.Store(t)
 	return nil
 }
@@ -314,9 +313,6 @@ func (c *context) leave() {
 	c.target.Store(nil)
 	c.answer.publish(nil)
 	if c.thread != nil {
-		if c.home != nowhere {
-			c.keepOff(c.thread, nowhere)
-		}
 		c.space.p.giveBack(c.thread)
 	}
 	c.thread, c.space = nil, nil

@@ -25,9 +25,8 @@ type process struct {
 	slot   uint32
 	done   int // eventfd written by the mapper
 
-	dead     atomic.Bool
-	released atomic.Bool
-	buried   atomic.Int32 // the second of died and kill frees
+	dead   atomic.Bool
+	buried atomic.Int32 // the second of died and kill frees
 
 	mu      sync.Mutex // one request at a time
 	seq     uint32
@@ -43,6 +42,7 @@ type thread struct {
 	p      *process
 	number uint32 // of its area
 	tid    int
+	home   int32 // the core it is kept off, so that both sides can spin; or nowhere
 
 	listener int // of its notifications
 	note     notification
@@ -118,7 +118,7 @@ func (p *process) newThread() (*thread, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &thread{area: a, p: p, number: i}
+	t := &thread{area: a, p: p, number: i, home: nowhere}
 	p.threads = append(p.threads, t)
 	const shared = unix.MAP_SHARED | unix.MAP_FIXED
 	err = p.carryOut([]entry{
@@ -176,17 +176,18 @@ func (p *process) giveBack(t *thread) {
 
 // kill ends the host process. The caller uses p no more.
 func (p *process) kill() {
-	p.released.Store(true)
 	unix.Kill(p.pid, unix.SIGKILL)
 	p.settle()
 }
 
-// awaitEnd waits until the host process, which has been killed, runs no more.
-func (p *process) awaitEnd() {
+// end is kill, and waits until the host process runs no more.
+func (p *process) end() {
+	unix.Kill(p.pid, unix.SIGKILL)
 	for !p.dead.Load() {
-		fds := []unix.PollFd{{Fd: int32(p.done), Events: unix.POLLIN}}
+		fds := []unix.PollFd{{Fd: int32(p.done), Events: unix.POLLIN}} // died writes to it
 		unix.Poll(fds, int(patience/time.Millisecond))
 	}
+	p.settle()
 }
 
 // died is called when the host process has ended, whoever ended it.

@@ -102,8 +102,7 @@ func (s *space) Release() {
 	switch {
 	case !p.asleep():
 		// A thread that pretends to sleep must not see what its memory is used for next.
-		p.kill()
-		p.awaitEnd()
+		p.end()
 	case len(p.threads) > maxThreads || !p.family.reuse(p):
 		p.kill()
 	}

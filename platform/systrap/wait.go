@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/platform"
 )
 
 const (
@@ -146,6 +148,13 @@ func (c *context) setSpin(on bool) {
 	}
 }
 
+// Inherit implements platform.Context.
+func (c *context) Inherit(parent platform.Context) {
+	if p, ok := parent.(*context); ok {
+		c.quick, c.brief = p.quick, p.brief
+	}
+}
+
 // Sleep implements platform.Context.
 func (c *context) Sleep() {
 	c.rest()
@@ -229,6 +238,7 @@ func (c *context) give(t *thread) error {
 	if c.carried.n > 0 {
 		c.quick = 0 // the proof is a notification
 	}
+	c.setBrisk(c.quick >= quickTurns || c.brisk && c.quick >= quickTurns/2)
 	p := c.k.pacer
 	c.setSpin(c.quick >= quickTurns && p.maySpin(c.began))
 	spins, keep := uint32(0), uint32(math.MaxUint32)
@@ -288,25 +298,25 @@ func (c *context) place(t *thread) bool {
 			p.roam(0)
 		}
 	}
-	if home == c.home && !(c.slept && c.spin) {
+	if home == t.home && !(c.slept && c.spin) {
 		return false
 	}
-	moved := home != c.home
+	moved := home != t.home
 	c.slept = false
 	if moved {
-		c.keepOff(t, home)
+		t.keepOff(home)
 	}
 	return true
 }
 
 // keepOff keeps the stub off a core, nowhere for none.
-func (c *context) keepOff(t *thread, home int32) {
-	set := c.k.pacer.allowed
+func (t *thread) keepOff(home int32) {
+	set := t.p.k.pacer.allowed
 	if home != nowhere {
 		set.Clear(int(home))
 	}
 	unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(t.tid), unsafe.Sizeof(set), uintptr(unsafe.Pointer(&set)))
-	c.home = home
+	t.home = home
 }
 
 // nowhere is no core.
@@ -317,8 +327,8 @@ func (c *context) wait(t *thread) (err error) {
 	state := t.u32(offState)
 	found := c.spin && c.look(state)
 	if !found {
-		if c.spin && c.home != nowhere && c.k.pacer.active.Load() >= c.k.pacer.cores {
-			c.keepOff(t, nowhere) // it computes, and others want to as well
+		if c.spin && t.home != nowhere && c.k.pacer.active.Load() >= c.k.pacer.cores {
+			t.keepOff(nowhere) // it computes, and others want to as well
 		}
 		if atomic.CompareAndSwapUint32(state, stateApp, stateAppAlone) || c.carried.n > 0 {
 			err = t.receive()
@@ -335,9 +345,6 @@ func (c *context) wait(t *thread) (err error) {
 		c.quick = min(c.quick+1, 2*quickTurns)
 	} else {
 		c.quick /= 2
-	}
-	if c.quick >= quickTurns || c.quick < quickTurns/2 {
-		c.setBrisk(c.quick >= quickTurns)
 	}
 	return err
 }

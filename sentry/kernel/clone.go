@@ -145,6 +145,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 		m := t.MM()
 		m.IncUsers()
 		n.mmp.Store(m)
+		n.ctx.Inherit(t.ctx)
 	} else {
 		m, err := t.MM().Fork(t.Platform(), func() error { return t.MM().Flush(t.ctx) })
 		if err != nil {
