@@ -9,6 +9,7 @@
 // munmap and mprotect for the Sentry, from a control block that is read-only in the
 // stub, and answers through an eventfd (process.go). All other threads run the
 // application. They find the page they share with the Sentry, their area, by GS.
+// A stub whose address space has gone is emptied and serves another (recycle.go).
 //
 // # What the application can do with all that
 //
@@ -32,6 +33,12 @@
 // and Sentry thread are then kept on different cores. Otherwise both sleep, and
 // wake each other by seccomp notifications on one core. An idle sandbox has no
 // side that spins, and no timer.
+//
+// Contexts that talk to each other, and so wait only briefly, are served all on one
+// core while their stubs share another. Whoever waits there, for the other side or
+// for another task (Linger), lets the rest have the core in between: a switch costs a
+// tenth of waking a core that sleeps. One byte to and fro between two processes takes
+// 17–25 µs that way, and 40–90 µs where each wait puts a core to sleep.
 //
 // Tried in the Sentry, on 2 cores of a virtual machine, round trip of an lseek
 // (native 0.1 µs):
@@ -62,5 +69,6 @@
 //
 // # Lock order
 //
-// space.patchMu, lineage.mu, space.mu, process.mu, keeper.mu; answerSet.mu is a leaf.
+// space.patchMu, lineage.mu, space.mu, process.mu, keeper.mu; answerSet.mu and
+// family.usedMu are leaves.
 package systrap

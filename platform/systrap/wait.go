@@ -29,7 +29,7 @@ const (
 	partTicks = 500000
 	// keepTicks is how long a side that looks for the other keeps its core to itself
 	// when others wait for it.
-	keepTicks = 4000
+	keepTicks = 1200
 	// lingerTicks is how long both sides of a task that waits for another one look for
 	// the end of that.
 	lingerTicks = 400000
