@@ -117,7 +117,10 @@ func NewV1(k *kernel.Kernel, c vfs.Caller) *vfs.Superblock {
 	for _, e := range []struct {
 		name string
 		dir  *fsutil.Dir
-	}{{"memory", memory}, {"cpu", cpu}, {"cpuacct", cpuacct}, {"cpuset", cpuset}, {"pids", pids}} {
+	}{
+		{"memory", memory}, {"cpu", cpu}, {"cpuacct", cpuacct}, {"cpuset", cpuset}, {"pids", pids},
+		{"systemd", b.dir()}, // has no controller; podman mounts the host's over it
+	} {
 		b.procs(e.dir, "cgroup.procs")
 		b.procs(e.dir, "tasks")
 		root.Add(e.name, e.dir)

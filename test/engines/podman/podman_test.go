@@ -40,6 +40,7 @@ for i in $(seq 100); do p logs web | grep -q ready && break; sleep 0.1; done; sl
 exec 2>&1; hostname; grep -c 1.2.3.4 /etc/hosts; cat /etc/resolv.conf; ulimit -n; stat -f -c %b /dev/shm; grep CapEff /proc/self/status; cat /v/f; echo >/v/g; echo >/x; ps -o args | sed -n 2p'`,
 		"h\n1\nnameserver 9.9.9.9\n100\n256\nCapEff:.0000000000000000\nf\n[^\n]*Read-only[^\n]*\n[^\n]*Read-only[^\n]*\n/run/podman-init[^\n]*\n"},
 	{"pod", `p pod create --name pod >/dev/null; p run -d --pod pod --name in lab/bb:1 sh -c 'mkdir /w; echo inpod >/w/index.html; exec httpd -f -h /w' >/dev/null; sleep 1; p run --rm --pod pod lab/bb:1 wget -qO- http://127.0.0.1/; p pod rm -f -t 0 pod >/dev/null; p ps -aq | wc -l`, "inpod\n0\n"},
+	{"systemd", `p run --rm --systemd=always lab/bb:1 sh -c 'echo $container; mount | grep -c "tmpfs on /run "; ls -d /sys/fs/cgroup/systemd; kill -l RTMIN+3 2>&1 | head -1'; p create -q --name sd --systemd=always lab/bb:1 sh -c 'trap "exit 9" 37; while :; do sleep 0.1; done' >/dev/null; p start sd >/dev/null; sleep 0.5; p stop -t 5 sd >/dev/null; p inspect -f '{{.State.ExitCode}}' sd; p rm sd`, "podman\n1\n/sys/fs/cgroup/systemd\n.*9\nsd\n"},
 	{"network none", `p run --rm --network none lab/bb:1 ls /sys/class/net`, "lo\n"},
 	{"volume", `p volume create vol >/dev/null; p run --rm -v vol:/d lab/bb:1 sh -c 'echo kept >/d/f'; p run --rm -v vol:/d lab/bb:1 cat /d/f; p volume rm vol`, "kept\nvol\n"},
 }
