@@ -97,7 +97,7 @@ func (s *Stack) assign(index int, a Address) error {
 	props := stack.AddressProperties{
 		PEB:        stack.CanBePrimaryEndpoint,
 		Lifetimes:  stack.AddressLifetimes{Deprecated: a.Flags&unix.IFA_F_DEPRECATED != 0},
-		Temporary:  a.Flags&unix.IFA_F_TEMPORARY != 0,
+		Temporary:  ip.Is6() && a.Flags&unix.IFA_F_TEMPORARY != 0, // of IPv4 the bit is IFA_F_SECONDARY
 		ConfigType: stack.AddressConfigStatic,
 	}
 	if err := s.inner.AddProtocolAddress(tcpip.NICID(index), pa, props); err != nil {
