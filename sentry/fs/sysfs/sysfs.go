@@ -4,6 +4,7 @@ package sysfs
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -124,7 +125,18 @@ func (b builder) net() *fsutil.Dir {
 	return d
 }
 
-func (b builder) link(c vfs.Caller, l link) *fsutil.Dir {
+// linkDir is the directory of a link as it was when it was looked up.
+type linkDir struct {
+	*fsutil.Dir
+	link
+}
+
+// Valid reports whether the reader's link of that name is still the same.
+func (d *linkDir) Valid(c vfs.Caller, _ vfs.Inode, _ string) bool {
+	return slices.Contains(linksOf(c), d.link)
+}
+
+func (b builder) link(c vfs.Caller, l link) vfs.Inode {
 	b.c = c
 	state := "up\n"
 	if l.loopback {
@@ -134,7 +146,7 @@ func (b builder) link(c vfs.Caller, l link) *fsutil.Dir {
 	if l.loopback {
 		kind = "772\n" // ARPHRD_LOOPBACK
 	}
-	return b.dir().
+	d := b.dir().
 		Add("address", b.text(l.mac+"\n")).
 		Add("carrier", b.text("1\n")).
 		Add("flags", b.text(fmt.Sprintf("%#x\n", l.flags))).
@@ -144,6 +156,7 @@ func (b builder) link(c vfs.Caller, l link) *fsutil.Dir {
 		Add("type", b.text(kind)).
 		Add("speed", b.text("10000\n")).
 		Add("uevent", b.text("INTERFACE="+l.name+"\nIFINDEX="+strconv.Itoa(l.index)+"\n"))
+	return &linkDir{d, l}
 }
 
 // link is what is shown of a network link.
