@@ -68,7 +68,7 @@ func (s *Stack) startResolver(addr netip.Addr, host *os.File) error {
 	}
 	r.udpPort = uint16(r.udp.LocalAddr().(*net.UDPAddr).Port)
 	r.tcpPort = uint16(r.tcp.Addr().(*net.TCPAddr).Port)
-	s.resolver = r
+	s.resolver.Store(r)
 	go r.fromHost()
 	go r.serveUDP()
 	go r.serveTCP()
@@ -84,7 +84,7 @@ func (r *resolver) close() {
 
 // ResolverPort returns where the stack has what is sent to port 53 of addr, port 0 if that is nothing special.
 func (s *Stack) ResolverPort(stream bool, addr tcpip.FullAddress) uint16 {
-	r := s.resolver
+	r := s.resolver.Load()
 	if r == nil || addr.Port != dnsPort || FromTCPIP(addr.Addr).Unmap() != r.addr {
 		return 0
 	}
@@ -96,7 +96,7 @@ func (s *Stack) ResolverPort(stream bool, addr tcpip.FullAddress) uint16 {
 
 // IsResolver tells whether an address is what ResolverPort has led to.
 func (s *Stack) IsResolver(stream bool, addr tcpip.FullAddress) bool {
-	r := s.resolver
+	r := s.resolver.Load()
 	if r == nil || FromTCPIP(addr.Addr).Unmap() != r.addr {
 		return false
 	}

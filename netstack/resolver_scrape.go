@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -22,9 +23,16 @@ func isClosed(err error) bool { return errors.Is(err, os.ErrClosed) }
 
 // resolver looks for a name server on the host's loopback and opens a socket to it.
 func (s *scraper) resolver() error {
-	here, err := listens("/proc/thread-self/net/udp", dockerResolver)
-	if err != nil || !here {
+	table, err := s.udpTable()
+	if err != nil {
 		return err
+	}
+	here := listens(table, dockerResolver)
+	if table != s.udp {
+		table.Close()
+	}
+	if !here {
+		return nil
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -40,20 +48,24 @@ func (s *scraper) resolver() error {
 	return nil
 }
 
-// listens tells whether a socket is bound to addr, of any port, in a table like /proc/net/udp (proc_net(5)).
-func listens(table string, addr netip.Addr) (bool, error) {
-	f, err := os.Open(table)
-	if err != nil {
-		return false, err
+// udpTable returns the table of the namespace's UDP sockets, at its start.
+func (s *scraper) udpTable() (*os.File, error) {
+	if s.udp == nil {
+		return os.Open("/proc/thread-self/net/udp")
 	}
-	defer f.Close()
+	_, err := s.udp.Seek(0, io.SeekStart)
+	return s.udp, err
+}
+
+// listens tells whether a socket is bound to addr, of any port, in a table like /proc/net/udp (proc_net(5)).
+func listens(table io.Reader, addr netip.Addr) bool {
 	a := addr.As4()
 	want := strings.ToUpper(hex.EncodeToString(binary.BigEndian.AppendUint32(nil, binary.NativeEndian.Uint32(a[:]))))
-	for sc := bufio.NewScanner(f); sc.Scan(); {
+	for sc := bufio.NewScanner(table); sc.Scan(); {
 		fields := strings.Fields(sc.Text())
 		if len(fields) > 1 && strings.HasPrefix(fields[1], want+":") {
-			return true, nil
+			return true
 		}
 	}
-	return false, nil
+	return false
 }

@@ -98,6 +98,12 @@ type scraper struct {
 	files []*os.File
 	kept  map[int]bool // indexes of the links carried over
 	view  bool         // nothing is opened or taken over
+
+	// Of a namespace that was read before; see Follower.
+	taken    map[int]bool // indexes of links that were taken over then
+	drop     int          // the program that drops what comes in, 0: not loaded
+	udp      *os.File     // the table of UDP sockets, nil: /proc has it
+	resolved bool         // the resolver is known
 }
 
 func (s *scraper) note(format string, args ...any) {
@@ -127,7 +133,7 @@ func (s *scraper) run() error {
 	if err := s.neighbours(); err != nil {
 		return fmt.Errorf("list neighbours: %w", err)
 	}
-	if len(taken) > 0 {
+	if len(taken) > 0 && !s.resolved {
 		if err := s.resolver(); err != nil {
 			return err
 		}
@@ -175,6 +181,12 @@ func (s *scraper) link(l netlink.Link) (bool, error) {
 		return false, nil
 	}
 	addLinkLocal(&link, a.HardwareAddr)
+	if s.taken[a.Index] {
+		link.HasFile = false
+		s.cfg.Links = append(s.cfg.Links, link)
+		s.kept[a.Index] = true
+		return false, nil
+	}
 	f, gso, err := openPacket(a.Index, a.Name)
 	if err != nil {
 		return false, err

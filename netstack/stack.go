@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -45,8 +46,8 @@ type Stack struct {
 	routes []Route
 	// files are the packet sockets, closed by Close.
 	files []*os.File
-	// resolver forwards queries to a name server of the host's side; nil for none. Fixed from New on.
-	resolver *resolver
+	// resolver forwards queries to a name server of the host's side; nil for none.
+	resolver atomic.Pointer[resolver]
 	// pingLow and pingHigh are the group ids that may open ping sockets
 	// (net.ipv4.ping_group_range).
 	pingLow, pingHigh uint32
@@ -60,6 +61,7 @@ type linkState struct {
 	txQueueLen int
 	up         bool
 	addrs      []Address
+	file       *os.File // its packet socket, nil for none
 }
 
 // New makes a stack. Loopback is always there and up, with 127.0.0.1/8 and
@@ -102,8 +104,8 @@ func (s *Stack) Close() {
 	files := s.files
 	s.files = nil
 	s.mu.Unlock()
-	if s.resolver != nil {
-		s.resolver.close()
+	if r := s.resolver.Load(); r != nil {
+		r.close()
 	}
 	s.inner.Destroy()
 	for _, f := range files {
@@ -210,7 +212,11 @@ func (s *Stack) addEthernet(l *Link, f *os.File) error {
 	if err != nil {
 		return err
 	}
-	return s.addNIC(l, ep)
+	if err := s.addNIC(l, ep); err != nil {
+		return err
+	}
+	s.links[l.Index].file = f
+	return nil
 }
 
 // parseMAC reads a hardware address of six octets, nil for anything else.

@@ -20,7 +20,7 @@ func (s *scraper) takeOver(links []netlink.Link) error {
 	if len(links) == 0 {
 		return nil
 	}
-	dropErr := dropAll(links)
+	dropErr := s.dropAll(links)
 	if dropErr == nil {
 		s.cfg.Takeover = TakeoverDrop
 		return nil
@@ -36,12 +36,15 @@ func (s *scraper) takeOver(links []netlink.Link) error {
 	return nil
 }
 
-func dropAll(links []netlink.Link) error {
-	prog, err := loadDropProgram()
-	if err != nil {
-		return err
+func (s *scraper) dropAll(links []netlink.Link) error {
+	prog := s.drop
+	if prog == 0 {
+		var err error
+		if prog, err = loadDropProgram(); err != nil {
+			return err
+		}
+		defer unix.Close(prog)
 	}
-	defer unix.Close(prog)
 	for _, l := range links {
 		if err := drop(l, prog); err != nil {
 			return err

@@ -71,4 +71,24 @@ func (s *sandbox) SetNetwork(id string, config json.RawMessage, files []*os.File
 	return c.setSysctls() // those of the network belong to the stack
 }
 
+// ChangeNetwork implements control.NetworkChanger.
+func (s *sandbox) ChangeNetwork(change json.RawMessage, files []*os.File) error {
+	var c netstack.Change
+	err := json.Unmarshal(change, &c)
+	s.mu.Lock()
+	n := s.net
+	s.mu.Unlock()
+	if err == nil && n == nil {
+		err = &control.Error{Text: "the sandbox has no network yet"}
+	}
+	if err != nil {
+		for _, f := range files {
+			f.Close()
+		}
+		return err
+	}
+	return n.Stack.Apply(&c, files)
+}
+
+var _ control.NetworkChanger = (*sandbox)(nil)
 var _ control.NetworkSetter = (*sandbox)(nil)

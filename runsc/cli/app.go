@@ -15,6 +15,7 @@ import (
 	"ringfort/runsc/container"
 	"ringfort/runsc/control"
 	"ringfort/runsc/export"
+	"ringfort/runsc/follow"
 	"ringfort/runsc/forward"
 )
 
@@ -89,6 +90,8 @@ func Main(deps *Deps) int {
 			return 0
 		case "forward":
 			return forward.Main()
+		case "follow":
+			return follow.Main()
 		}
 	}
 	// What we inherit is nobody's unless it is passed on by name.
@@ -189,6 +192,7 @@ func (a *app) globalFlags(fs *flag.FlagSet) (version *bool) {
 	fs.StringVar(&o.Network, "network", "sandbox", "`sandbox` (own stack on the links of the network namespace) or none (loopback only)")
 	fs.StringVar(&o.Overlay, "overlay", "none", "where writes to the root file system go: `none` (to it) or memory")
 	fs.StringVar(&o.HostUDS, "host-uds", "none", "unix sockets of the host in mounts: `none` can be connected to, or open for all")
+	fs.BoolVar(&o.FollowLinks, "follow-links", false, "take over links that come after the start (docker network connect), by one more process")
 	fs.BoolVar(&o.Strace, "strace", false, "print every system call of the application to the debug log")
 	fs.String("rootless", "auto", "taken for compatibility: `auto` or false")
 	fs.String("criu", "", "taken for compatibility, ignored: `path`")

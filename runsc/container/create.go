@@ -43,6 +43,7 @@ type birth struct {
 	keeper     *child // of a container that joins a sandbox
 	keeperConn *os.File
 	forwarder  *child          // of a pod
+	follower   *child          // with Options.FollowLinks
 	client     *control.Client // first connection to the Sentry
 	master     *os.File        // of the console
 	files      []*os.File      // to close when all is done
@@ -572,6 +573,9 @@ func (b *birth) hand() error {
 		if err := b.launchForwarder(); err != nil {
 			return fmt.Errorf("listeners of the pod on the host: %w", err)
 		}
+		if err := b.launchFollower(); err != nil {
+			return err
+		}
 	}
 	if b.create.ConsoleSocket != "" {
 		return sendConsole(b.create.ConsoleSocket, b.master)
@@ -650,6 +654,7 @@ func (b *birth) abort() {
 	b.sentry.stop()
 	b.keeper.stop()
 	b.forwarder.stop()
+	b.follower.stop()
 	b.done() // what a sandbox that was joined has of the container goes with the connection
 	b.gofer.stop()
 	b.releaseNetwork()

@@ -37,6 +37,8 @@ func (b *birth) explain(err error, p *child) error {
 		what = "keeper"
 	case b.forwarder:
 		what = "forwarder"
+	case b.follower:
+		what = "follower"
 	}
 	if words := lastWords(b.LogFile); words != "" {
 		return fmt.Errorf("the %s failed (%s): %s", what, how, words)

@@ -258,7 +258,8 @@ func (c *Container) Delete(force bool) error {
 // container in a sandbox that goes on that is the keeper: the gofer ends when no other container uses its volumes.
 func (c *Container) endProcesses() error {
 	if c.Sandbox == "" {
-		return errors.Join(c.Sentry.end(2*time.Second), c.Init.end(2*time.Second), c.Gofer.end(2*time.Second), c.Forwarder.end(2*time.Second), c.endGofers())
+		return errors.Join(c.Sentry.end(2*time.Second), c.Init.end(2*time.Second), c.Gofer.end(2*time.Second), c.Forwarder.end(2*time.Second),
+			c.Follower.end(2*time.Second), c.endGofers())
 	}
 	err := c.Init.end(2 * time.Second)
 	if !c.Sentry.alive() {
@@ -272,7 +273,7 @@ func (c *Container) deleteDamaged() error {
 	c.with(func(cl *control.Client) error { return cl.Destroy(c.ID) })
 	var st State
 	if readState(filepath.Join(c.path, stateName), &st) == nil {
-		c.Sandbox, c.Sentry, c.Init, c.Gofer, c.Forwarder = st.Sandbox, st.Sentry, st.Init, st.Gofer, st.Forwarder
+		c.Sandbox, c.Sentry, c.Init, c.Gofer, c.Forwarder, c.Follower = st.Sandbox, st.Sentry, st.Init, st.Gofer, st.Forwarder, st.Follower
 		if err := c.endProcesses(); err != nil {
 			return err
 		}

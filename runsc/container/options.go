@@ -15,6 +15,7 @@ type Options struct {
 	Network       string // "sandbox", "none"
 	Overlay       string // "none", "memory"
 	HostUDS       string // "none", "open"
+	FollowLinks   bool
 	Strace        bool
 	SystemdCgroup bool
 	// Version is the text of `runsc version`, for annotations of hooks and features.

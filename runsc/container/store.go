@@ -44,6 +44,8 @@ type State struct {
 	Gofer        procID         `json:"gofer"`
 	// Forwarder stands for the listeners of a pod on the host.
 	Forwarder procID `json:"forwarder"`
+	// Follower takes over links that come late.
+	Follower procID `json:"follower"`
 	// Init is the process by which the host knows the container: the Sentry, or of a container that has joined another
 	// one's sandbox its keeper.
 	Init procID `json:"init"`

@@ -133,6 +133,11 @@ func (cl *Client) SetNetwork(id string, net json.RawMessage, files []*os.File) e
 	return cl.call("network", &networkWire{ID: id, Net: net}, files, nil, createTimeout)
 }
 
+// ChangeNetwork is NetworkChanger.ChangeNetwork. The files stay the caller's.
+func (cl *Client) ChangeNetwork(change json.RawMessage, files []*os.File) error {
+	return cl.call("links", &networkWire{Net: change}, files, nil, createTimeout)
+}
+
 // SetLimits is LimitSetter.SetLimits.
 func (cl *Client) SetLimits(id string, l *Limits) error {
 	return cl.call("limits", &limitsWire{ID: id, Limits: *l}, nil, nil, quickTimeout)

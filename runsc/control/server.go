@@ -172,6 +172,12 @@ func (s *Server) dispatch(c *conn, h *hangup, req *request, files []*os.File, du
 			return nil, err
 		}
 		return nil, s.setNetwork(&w, files)
+	case "links":
+		var w networkWire
+		if err := decode(req, &w, files, func([]*os.File) error { return nil }); err != nil {
+			return nil, err
+		}
+		return nil, s.changeNetwork(&w, files)
 	case "limits":
 		var w limitsWire
 		if err := decode(req, &w, files, func([]*os.File) error { return nil }); err != nil {
@@ -349,6 +355,15 @@ func (s *Server) setNetwork(w *networkWire, files []*os.File) error {
 		return err
 	}
 	return setter.SetNetwork(w.ID, w.Net, files)
+}
+
+func (s *Server) changeNetwork(w *networkWire, files []*os.File) error {
+	changer, ok := s.sandbox.(NetworkChanger)
+	if !ok {
+		closeAll(files)
+		return errors.New("the sandbox's network cannot change")
+	}
+	return changer.ChangeNetwork(w.Net, files)
 }
 
 func (s *Server) setLimits(w *limitsWire) error {

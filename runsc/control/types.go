@@ -66,6 +66,13 @@ type NetworkSetter interface {
 	SetNetwork(id string, net json.RawMessage, files []*os.File) error
 }
 
+// A NetworkChanger is a Sandbox that can be told what has become of the host's network namespace since its network was set.
+type NetworkChanger interface {
+	// ChangeNetwork does the same to the sandbox's network; change is the JSON form of netstack.Change, files are those
+	// that belong to it, owned by the callee.
+	ChangeNetwork(change json.RawMessage, files []*os.File) error
+}
+
 // Limits are what the host's cgroup allows a container, for its processes to see. 0 or "" is no limit.
 type Limits struct {
 	Memory int64   `json:"memory,omitempty"` // bytes

@@ -121,6 +121,15 @@ up --memory 64m lab/deb:1 python3 -c 'a=b"x"*(200<<20); print(len(a))'; docker w
 	{name: "net-internal", script: `docker network create --internal --subnet 10.77.5.0/24 --label $C $C >/dev/null; run --network $C lab/bb:1 sh -c 'ip route | grep -c "^default via"; ip -4 addr show eth0 | grep -c 10.77'; docker network rm $C >/dev/null`, want: "[01]\n1\n"},
 	{name: "net-ip", script: `docker network create --subnet 10.78.5.0/24 --label $C $C >/dev/null; run --network $C --ip 10.78.5.77 --mac-address 02:11:22:33:44:55 lab/bb:1 sh -c 'ip -4 addr show eth0 | grep -o 10.78.5.77/24; cat /sys/class/net/eth0/address'; docker network rm $C >/dev/null`, want: "10.78.5.77/24\n02:11:22:33:44:55\n"},
 	{name: "net-two", script: `docker network create --label $C $C-1 >/dev/null; docker network create --label $C $C-2 >/dev/null; docker create --runtime=$RT --label $C --name $C --network $C-1 lab/bb:1 sleep 100 >/dev/null; docker network connect $C-2 $C; docker start $C >/dev/null; ex ls /sys/class/net | tr '\n' ' '`, want: "eth0 eth1 lo "},
+	{name: "net-connect", script: `[ $RT = runsc ] && RT=runsc-follow; for n in 1 2; do docker network create --label $C $C-$n >/dev/null; done
+docker run --runtime=$RT -d --label $C --name $C-srv --network $C-2 lab/bb:1 sh -c 'mkdir /w; echo served >/w/index.html; exec httpd -f -h /w' >/dev/null
+docker run --runtime=$RT -d --label $C --name $C lab/bb:1 sh -c 'mkdir /w; echo back >/w/index.html; exec httpd -f -h /w' >/dev/null
+links() { ex ls /sys/class/net | tr '\n' ' '; ex ip route | grep -c . ; }
+has() { ex ls /sys/class/net/$1; }; no() { ! has $1; }
+for i in 1 2 3; do docker network connect $C-2 $C; eventually has eth$i; eventually ex wget -qO- http://$C-srv/; ex wget -qO- http://$C-srv/; docker exec $C-srv wget -qO- http://$C/; ex ping -c 1 -W 2 172.17.0.1 | grep -o "1 packets received"; links
+docker network disconnect $C-2 $C; eventually no eth$i; links; done
+docker network connect $C-1 $C; docker network connect $C-2 $C; eventually has eth5; docker network disconnect bridge $C; eventually no eth0; eventually ex wget -qO- http://$C-srv/; links; ex ip route | grep -c ^default`,
+		want: "(served\nback\n1 packets received\neth0 eth[123] lo 3\neth0 lo 2\n){3}eth4 eth5 lo 3\n1\n"},
 	{name: "net-none", script: `run --network none lab/bb:1 sh -c 'ls /sys/class/net; ping -c 1 127.0.0.1 | grep -o "1 packets received"'`, want: "lo\n1 packets received\n"},
 	{name: "net-container", script: `up lab/bb:1 sh -c 'mkdir /w; echo shared >/w/index.html; httpd -f -h /w'; sleep 1; run --network container:$C lab/bb:1 sh -c 'wget -qO- http://127.0.0.1/; ls /sys/class/net | tr "\n" " "'; ex wget -qO- http://127.0.0.1/`, want: "shared\neth0 lo shared\n"},
 	{name: "pid-container", script: `up lab/bb:1 sleep 111; run --network container:$C --pid container:$C lab/bb:1 sh -c 'ps -o args | grep -c "^sleep 111"; kill -TERM 1; kill -9 1; echo'; state Running`, want: "1\n\ntrue\n"},

@@ -123,8 +123,11 @@ func (d *daemon) start() error {
 	if err != nil {
 		return err
 	}
-	if out, err := exec.Command(d.runsc, "install", "--default", "--config-file", conf).CombinedOutput(); err != nil {
-		return fmt.Errorf("runsc install: %w: %s", err, out)
+	for _, args := range [][]string{{"--default"}, {"--runtime", "runsc-follow", "--", "--follow-links"}} {
+		args = append([]string{"install", "--config-file", conf}, args...)
+		if out, err := exec.Command(d.runsc, args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("runsc %v: %w: %s", args, err, out)
+		}
 	}
 	log, err := os.Create(d.dir + "/dockerd.log")
 	if err != nil {
