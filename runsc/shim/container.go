@@ -27,7 +27,8 @@ type container struct {
 	conf   *config
 	root   string // state directory of runsc
 	init   *process.Init
-	cgroup any // cgroup1.Cgroup, *cgroup2.Manager or nil
+	cgroup any  // cgroup1.Cgroup, *cgroup2.Manager or nil
+	pause  bool // the first one of a sandbox that the sandbox service has made
 
 	mu      sync.Mutex
 	execs   map[string]process.Process // nil: reserved
@@ -36,17 +37,11 @@ type container struct {
 	idle    chan struct{}              // closed when over and nothing runs
 }
 
-// newContainer mounts the root file system and has runsc create the container.
-func newContainer(ctx context.Context, platform stdio.Platform, r *task.CreateTaskRequest) (_ *container, err error) {
-	ns, err := namespaces.NamespaceRequired(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if r.Checkpoint != "" {
-		return nil, fmt.Errorf("restore from a checkpoint is not supported by runsc: %w", errdefs.ErrNotImplemented)
-	}
+// configFor reads the options of a request.
+func configFor(r *task.CreateTaskRequest) (*config, error) {
 	var given any
 	if r.Options.GetTypeUrl() != "" {
+		var err error
 		if given, err = typeurl.UnmarshalAny(r.Options); err != nil {
 			return nil, fmt.Errorf("options of the runtime: %w", err)
 		}
@@ -54,6 +49,18 @@ func newContainer(ctx context.Context, platform stdio.Platform, r *task.CreateTa
 	conf, err := configOf(given)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return conf, nil
+}
+
+// newContainer mounts the root file system and has runsc create the container.
+func newContainer(ctx context.Context, platform stdio.Platform, r *task.CreateTaskRequest, conf *config) (_ *container, err error) {
+	ns, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.Checkpoint != "" {
+		return nil, fmt.Errorf("restore from a checkpoint is not supported by runsc: %w", errdefs.ErrNotImplemented)
 	}
 	if err := conf.write(r.Bundle); err != nil {
 		return nil, err

@@ -25,9 +25,9 @@ const (
 // limitOf returns the deadline of a method, 0 for none.
 func limitOf(method string) time.Duration {
 	switch method[strings.LastIndexByte(method, '/')+1:] {
-	case "Wait":
+	case "Wait", "WaitSandbox":
 		return 0
-	case "Create", "Start", "Delete":
+	case "Create", "Start", "Delete", "CreateSandbox", "StartSandbox", "StopSandbox", "ShutdownSandbox":
 		return longLimit
 	}
 	return shortLimit

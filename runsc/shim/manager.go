@@ -37,12 +37,16 @@ type Manager struct{}
 // Name implements shim.Manager.
 func (Manager) Name() string { return Name }
 
-// Start implements shim.Manager. It does not return when it succeeds: containerd before 1.7 does not understand the
-// library's JSON on standard output, and every version understands a bare address.
+// Start implements shim.Manager. For a container it does not return when it succeeds: containerd before 1.7 does not
+// understand the library's JSON on standard output, and every version understands a bare address. Who asks for a
+// sandbox understands it, and that the containers of the sandbox need no start of their own.
 func (Manager) Start(ctx context.Context, id string, opts shim.StartOpts) (shim.BootstrapParams, error) {
-	address, err := start(ctx, id, opts)
+	address, sandbox, err := start(ctx, id, opts)
 	if err != nil {
 		return shim.BootstrapParams{}, err
+	}
+	if sandbox {
+		return shim.BootstrapParams{Version: 3, Address: address, Protocol: "ttrpc"}, nil
 	}
 	if _, err := os.Stdout.WriteString(address); err != nil {
 		return shim.BootstrapParams{}, err
@@ -69,6 +73,9 @@ func (Manager) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	if err := conf.runtime(bundle, ns).Delete(ctx, id, &runc.DeleteOpts{Force: true}); err != nil {
 		log.G(ctx).WithError(err).Warn("runsc delete")
 	}
+	if _, err := os.Stat(filepath.Join(bundle, hostnameName)); err == nil { // of the sandbox service
+		removePod(ctx, conf, bundle, ns, id)
+	}
 	if err := mount.UnmountRecursive(filepath.Join(bundle, "rootfs"), 0); err != nil {
 		log.G(ctx).WithError(err).Warn("unmount the root file system")
 	}
@@ -80,11 +87,32 @@ func (Manager) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	return shim.StopStatus{Pid: pid, ExitStatus: 128 + int(unix.SIGKILL), ExitedAt: time.Now()}, nil
 }
 
+// removePod removes what else there is of a pod whose shim has gone: nobody else is asked to remove its containers.
+func removePod(ctx context.Context, conf *config, bundle, ns, id string) {
+	states, _ := filepath.Glob(filepath.Join(conf.root(ns), "*", "state.json")) // the pattern is well formed
+	for _, name := range states {
+		var st struct {
+			ID      string `json:"id"`
+			Sandbox string `json:"sandbox"`
+		}
+		data, err := os.ReadFile(name)
+		if err != nil || json.Unmarshal(data, &st) != nil || st.Sandbox != id {
+			continue
+		}
+		if err := conf.runtime(bundle, ns).Delete(ctx, st.ID, &runc.DeleteOpts{Force: true}); err != nil {
+			log.G(ctx).WithError(err).WithField("container", st.ID).Warn("runsc delete")
+		}
+	}
+	if err := cleanUp(bundle); err != nil {
+		log.G(ctx).WithError(err).Warn("unmount /dev/shm of the pod")
+	}
+}
+
 // removeSocket removes what a shim that was killed has left of its socket. The library keeps the address of containerd,
 // of which the socket's name is made, to itself.
 func removeSocket(ctx context.Context, id string) {
 	f := flag.Lookup("address")
-	group, err := groupOf(id)
+	group, _, err := groupOf(id)
 	if f == nil || err != nil || group != id {
 		return // the socket of a pod is removed with its sandbox
 	}

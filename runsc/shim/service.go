@@ -8,10 +8,9 @@ import (
 	"time"
 
 	"github.com/containerd/cgroups/v3"
-	"github.com/containerd/cgroups/v3/cgroup1"
-	"github.com/containerd/cgroups/v3/cgroup2"
 	"github.com/containerd/console"
 	eventtypes "github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/api/runtime/sandbox/v1"
 	taskv2 "github.com/containerd/containerd/api/runtime/task/v2"
 	task "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/api/types/runc/options"
@@ -52,6 +51,7 @@ type service struct {
 
 	mu         sync.Mutex
 	containers map[string]*container // nil: being created
+	pod        *pod                  // that the sandbox service was asked for
 }
 
 // exitPatience is how long the news of a container's end waits for that of its execs.
@@ -89,6 +89,7 @@ func newService(ctx context.Context, publisher shim.Publisher, sd shutdown.Servi
 func (s *service) RegisterTTRPC(server *ttrpc.Server) error {
 	task.RegisterTTRPCTaskService(server, s)
 	taskv2.RegisterTaskService(server, v2{s})
+	sandbox.RegisterTTRPCSandboxService(server, sandboxes{s})
 	return nil
 }
 
@@ -101,6 +102,13 @@ func (s *service) send(e any) {
 	case s.events <- e:
 	default:
 		log.G(s.ctx).Errorf("event lost: containerd takes none: %T", e)
+	}
+}
+
+// tell queues an event of a task. The first container of a sandbox that the sandbox service has made is no task.
+func (s *service) tell(c *container, e any) {
+	if !c.pause {
+		s.send(e)
 	}
 }
 
@@ -142,36 +150,59 @@ func (s *service) member(id, execID string) (*container, process.Process, error)
 
 // Create implements the task service.
 func (s *service) Create(ctx context.Context, r *task.CreateTaskRequest) (*task.CreateTaskResponse, error) {
+	conf, err := configFor(r)
+	if err != nil {
+		return nil, errgrpc.ToGRPC(err)
+	}
+	s.mu.Lock()
+	p := s.pod
+	s.mu.Unlock()
+	if p != nil {
+		if err := p.lend(r.Bundle); err != nil {
+			return nil, errgrpc.ToGRPC(err)
+		}
+	}
+	c, err := s.create(ctx, r, conf)
+	if err != nil {
+		return nil, errgrpc.ToGRPC(err)
+	}
+	return &task.CreateTaskResponse{Pid: uint32(c.init.Pid())}, nil
+}
+
+// create makes a container, and has it and its end known.
+func (s *service) create(ctx context.Context, r *task.CreateTaskRequest, conf *config) (*container, error) {
 	s.mu.Lock()
 	_, there := s.containers[r.ID]
 	if !there {
 		s.containers[r.ID] = nil
 	}
+	first := s.pod != nil && s.pod.id == r.ID
 	s.mu.Unlock()
 	if there {
-		return nil, errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "container %s", r.ID)
+		return nil, fmt.Errorf("container %s: %w", r.ID, errdefs.ErrAlreadyExists)
 	}
 	s.exits.begin()
 	defer s.exits.end()
-	c, err := newContainer(ctx, s.platform, r)
+	c, err := newContainer(ctx, s.platform, r, conf)
 	s.mu.Lock()
 	if err != nil {
 		delete(s.containers, r.ID)
 	} else {
+		c.pause = first
 		s.containers[r.ID] = c
 	}
 	s.mu.Unlock()
 	if err != nil {
-		return nil, errgrpc.ToGRPC(err)
+		return nil, err
 	}
 	pid := c.init.Pid()
-	s.send(&eventtypes.TaskCreate{
+	s.tell(c, &eventtypes.TaskCreate{
 		ContainerID: r.ID, Bundle: r.Bundle, Rootfs: r.Rootfs, Pid: uint32(pid),
 		IO: &eventtypes.TaskIO{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},
 	})
 	s.watchMemory(c)
 	s.exits.know(pid, member{c, c.init, ""})
-	return &task.CreateTaskResponse{Pid: uint32(pid)}, nil
+	return c, nil
 }
 
 // Start implements the task service.
@@ -201,7 +232,7 @@ func (s *service) Start(ctx context.Context, r *task.StartRequest) (*task.StartR
 		return nil, errgrpc.ToGRPC(err)
 	}
 	if r.ExecID == "" {
-		s.send(&eventtypes.TaskStart{ContainerID: c.id, Pid: uint32(pid)})
+		s.tell(c, &eventtypes.TaskStart{ContainerID: c.id, Pid: uint32(pid)})
 	} else {
 		s.send(&eventtypes.TaskExecStarted{ContainerID: c.id, ExecID: r.ExecID, Pid: uint32(pid)})
 	}
@@ -230,7 +261,7 @@ func (s *service) ended(m member, e runc.Exit) {
 
 func (s *service) tellEnd(m member, e runc.Exit) {
 	m.p.SetExited(e.Status)
-	s.send(&eventtypes.TaskExit{
+	s.tell(m.c, &eventtypes.TaskExit{
 		ContainerID: m.c.id, ID: m.p.ID(), Pid: uint32(e.Pid), ExitStatus: uint32(e.Status),
 		ExitedAt: protobuf.ToTimestamp(m.p.ExitedAt()),
 	})
@@ -251,7 +282,7 @@ func (s *service) Delete(ctx context.Context, r *task.DeleteRequest) (*task.Dele
 		s.mu.Lock()
 		delete(s.containers, r.ID)
 		s.mu.Unlock()
-		s.send(&eventtypes.TaskDelete{
+		s.tell(c, &eventtypes.TaskDelete{
 			ContainerID: c.id, Pid: uint32(p.Pid()), ExitStatus: uint32(p.ExitStatus()), ExitedAt: protobuf.ToTimestamp(p.ExitedAt()),
 		})
 	}
@@ -416,17 +447,9 @@ func (s *service) Stats(_ context.Context, r *task.StatsRequest) (*task.StatsRes
 	if err != nil {
 		return nil, err
 	}
-	var stats any
-	switch cg := c.cgroup.(type) {
-	case cgroup1.Cgroup:
-		stats, err = cg.Stat(cgroup1.IgnoreNotExist)
-	case *cgroup2.Manager:
-		stats, err = cg.Stat()
-	default:
-		err = fmt.Errorf("container %s has no cgroup: %w", r.ID, errdefs.ErrNotFound)
-	}
+	stats, err := statsOf(c.cgroup)
 	if err != nil {
-		return nil, errgrpc.ToGRPC(err)
+		return nil, errgrpc.ToGRPC(fmt.Errorf("statistics of container %s: %w", r.ID, err))
 	}
 	data, err := typeurl.MarshalAnyToProto(stats)
 	if err != nil {

@@ -13,15 +13,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/api/runtime/sandbox/v1"
+	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/api/types/runc/options"
 	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/process"
 	"github.com/containerd/containerd/v2/pkg/stdio"
 	"github.com/containerd/go-runc"
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/typeurl/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	ringspec "ringfort/runsc/spec"
 )
 
 // pass makes a request of a gate.
@@ -221,5 +229,119 @@ func TestStuck(t *testing.T) {
 	}
 	if err := well.Process.Signal(unix.Signal(0)); err != nil {
 		t.Errorf("a Sentry that answers: %v", err)
+	}
+}
+
+// TestPause runs the first process of a pod natively: it ignores the end of children, and waits.
+func TestPause(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pause")
+	if err := os.WriteFile(name, pauseProgram(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(name)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	proc := fmt.Sprintf("/proc/%d/", cmd.Process.Pid)
+	var syscall, status []byte
+	for range 1000 {
+		syscall, _ = os.ReadFile(proc + "syscall")
+		if strings.HasPrefix(string(syscall), fmt.Sprintf("%d ", unix.SYS_PAUSE)) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	status, err := os.ReadFile(proc + "status")
+	if err != nil || !strings.HasPrefix(string(syscall), fmt.Sprintf("%d ", unix.SYS_PAUSE)) {
+		t.Fatalf("it is in %s, %v", syscall, err)
+	}
+	if want := fmt.Sprintf("SigIgn:\t%016x\n", 1<<(unix.SIGCHLD-1)); !strings.Contains(string(status), want) {
+		t.Errorf("no %q in\n%s", want, status)
+	}
+}
+
+// TestPodSpec has CRI's configuration of a pod become the OCI one of its first container, and files of its containers.
+func TestPodSpec(t *testing.T) {
+	ids := []*cri.IDMapping{{HostId: 65536, ContainerId: 0, Length: 65536}}
+	users := &cri.UserNamespace{Mode: cri.NamespaceMode_POD, Uids: ids, Gids: ids}
+	conf := &cri.PodSandboxConfig{
+		Hostname: "h", DnsConfig: &cri.DNSConfig{Servers: []string{"1.2.3.4", "::1"}, Searches: []string{"a", "b"}, Options: []string{"ndots:5", "edns0"}},
+		Linux: &cri.LinuxPodSandboxConfig{
+			CgroupParent: "/kubepods/podx", Sysctls: map[string]string{"kernel.msgmax": "1"},
+			SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: &cri.NamespaceOption{Ipc: cri.NamespaceMode_NODE, Pid: cri.NamespaceMode_CONTAINER, UsernsOptions: users}},
+		},
+	}
+	given, err := typeurl.MarshalAnyToProto(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPod(&sandbox.CreateSandboxRequest{SandboxID: "id", BundlePath: t.TempDir(), NetnsPath: "/net", Options: given})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.spec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []specs.LinuxNamespace{{Type: "mount"}, {Type: "network", Path: "/net"}, {Type: "uts"}, {Type: "pid"}, {Type: "user"}}
+	if fmt.Sprint(s.Linux.Namespaces) != fmt.Sprint(want) {
+		t.Errorf("namespaces %v", s.Linux.Namespaces)
+	}
+	if m := s.Linux.UIDMappings; len(m) != 1 || m[0] != (specs.LinuxIDMapping{HostID: 65536, Size: 65536}) {
+		t.Errorf("map %v", m)
+	}
+	if fmt.Sprint(s.Linux.Sysctl) != "map[kernel.msgmax:1 net.ipv4.ip_unprivileged_port_start:0]" || s.Linux.CgroupsPath != "/kubepods/podx/id" || s.Hostname != "h" {
+		t.Errorf("sysctls %v, cgroup %s, host name %s", s.Linux.Sysctl, s.Linux.CgroupsPath, s.Hostname)
+	}
+	if err := ringspec.Check(s); err != nil {
+		t.Error(err)
+	}
+	if got := string(resolvConf(conf.DnsConfig)); got != "search a b\nnameserver 1.2.3.4\nnameserver ::1\noptions ndots:5 edns0\n" {
+		t.Errorf("resolv.conf is %q", got)
+	}
+	if got := cgroupsPath("/kubepods.slice/kubepods-podx.slice", "id"); got != "kubepods-podx.slice:cri-containerd:id" {
+		t.Errorf("cgroup of systemd %s", got)
+	}
+	for what, r := range map[string]*sandbox.CreateSandboxRequest{
+		"a root file system": {Rootfs: []*types.Mount{{}}}, "options of a stranger": {Options: &anypb.Any{TypeUrl: "x"}},
+	} {
+		if _, err := newPod(r); err == nil {
+			t.Errorf("%s is taken", what)
+		}
+	}
+}
+
+// TestLend has a container of a pod get what its configuration lacks, and keep what it has.
+func TestLend(t *testing.T) {
+	p := &pod{id: "id", bundle: "/pod", conf: &cri.PodSandboxConfig{}}
+	bundle := t.TempDir()
+	err := writeSpec(bundle, &specs.Spec{Root: &specs.Root{Path: "rootfs", Readonly: true}, Mounts: []specs.Mount{
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm"}, {Destination: "/etc/hosts", Type: "bind", Source: "/kubelet", Options: []string{"rbind"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.lend(bundle); err != nil {
+		t.Fatal(err)
+	}
+	data, _ := os.ReadFile(filepath.Join(bundle, "config.json"))
+	var s specs.Spec
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, m := range s.Mounts {
+		got[m.Destination] += m.Source + " " + m.Options[len(m.Options)-1]
+	}
+	for destination, want := range map[string]string{
+		"/dev/shm": "/pod/shm rw", "/etc/hostname": "/pod/hostname ro", "/etc/resolv.conf": "/pod/resolv.conf ro",
+	} {
+		if got[destination] != want {
+			t.Errorf("%s is %q", destination, got[destination])
+		}
+	}
+	if len(s.Mounts) != 4 || !strings.HasPrefix(got["/etc/hosts"], "/kubelet") {
+		t.Errorf("mounts %v", s.Mounts)
 	}
 }

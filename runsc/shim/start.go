@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -12,49 +13,72 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // groupAnnotations name the containers that share a shim: those of a pod, by containerd's and cri-o's names.
 var groupAnnotations = []string{"io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID"}
 
-// groupOf reads from the bundle, which is the working directory, whose shim a container belongs to.
-func groupOf(id string) (string, error) {
+// groupOf reads from the bundle, which is the working directory, whose shim a container belongs to. There is no
+// configuration of an OCI runtime yet in the bundle of a sandbox that the sandbox service is going to make.
+func groupOf(id string) (group string, sandbox bool, err error) {
 	data, err := os.ReadFile("config.json")
+	if errors.Is(err, os.ErrNotExist) {
+		return id, true, nil
+	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	var s specs.Spec
 	if err := json.Unmarshal(data, &s); err != nil {
-		return "", fmt.Errorf("config.json: %w", err)
+		return "", false, fmt.Errorf("config.json: %w", err)
 	}
 	for _, name := range groupAnnotations {
 		if group := s.Annotations[name]; group != "" {
-			return group, nil
+			return group, false, nil
 		}
 	}
-	return id, nil
+	return id, false, nil
 }
 
 // start finds the shim of a container or starts one, and returns the address of its socket.
-func start(ctx context.Context, id string, opts shim.StartOpts) (string, error) {
-	group, err := groupOf(id)
+func start(ctx context.Context, id string, opts shim.StartOpts) (address string, sandbox bool, err error) {
+	group, sandbox, err := groupOf(id)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	address, err := shim.SocketAddress(ctx, opts.Address, group, false)
+	if sandbox {
+		if err := keepOptions(os.Stdin); err != nil {
+			return "", false, err
+		}
+	}
+	address, err = shim.SocketAddress(ctx, opts.Address, group, false)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	listener, err := listen(address)
 	if err != nil || listener == nil {
-		return address, err
+		return address, sandbox, err
 	}
 	if err := spawn(ctx, id, listener, opts); err != nil {
 		shim.RemoveSocket(address)
-		return "", err
+		return "", false, err
 	}
-	return address, nil
+	return address, sandbox, nil
+}
+
+// keepOptions writes the options of the runtime to the bundle, for they come with no request for a sandbox.
+func keepOptions(from io.Reader) error {
+	given, err := shim.ReadRuntimeOptions[any](from)
+	if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
+		return fmt.Errorf("options of the runtime: %w", err)
+	}
+	conf, err := configOf(given)
+	if err != nil {
+		return err
+	}
+	return conf.write(".")
 }
 
 // listen makes the shim's socket; nil without an error: a shim answers there already.

@@ -19,7 +19,7 @@ import (
 )
 
 // handlers are the runtimes a case runs with. runc is the oracle: what it cannot do is no case.
-var handlers = []string{"runc", "runsc", "runsc-cli"}
+var handlers = []string{"runc", "runsc", "runsc-sandbox", "runsc-cli"}
 
 // each runs a case with every handler.
 func each(t *testing.T, f func(t *testing.T, handler string)) {
@@ -164,9 +164,16 @@ func TestSharedPID(t *testing.T) {
 		shared := func(c *cri.ContainerConfig) { c.Linux.SecurityContext.NamespaceOptions.Pid = share }
 		p.start(container("sleep 1001; true", shared))
 		b := p.start(container("sleep 1002; true", shared))
-		got := ""
-		for range 100 { // until both have come so far
-			if got = p.sh(b, "ps"); strings.Contains(got, "sleep 1001") && strings.Contains(got, "sleep 1000000") {
+		got, pause := "", "sleep 1000000"
+		if h == "runsc-sandbox" { // which takes no image for it, and looks after orphans
+			pause = "/pause"
+			p.sh(b, "(sh -c 'sleep 0.2 & echo' &)")
+		}
+		for range 100 { // until all have come so far
+			if got = p.sh(b, "ps"); strings.Contains(got, "sleep 1001") && strings.Contains(got, pause) && !strings.Contains(got, "sleep 0.2") {
+				if strings.Contains(p.sh(b, "cat /proc/[0-9]*/stat"), ") Z ") {
+					t.Error("nobody waits for an orphan")
+				}
 				return
 			}
 			time.Sleep(50 * time.Millisecond)
@@ -394,6 +401,9 @@ func TestHostNetwork(t *testing.T) {
 		}
 	}()
 	each(t, func(t *testing.T, h string) {
+		if h == "runsc-sandbox" {
+			t.Skip("containerd 2.2.9 dies of a nil pointer (v2.NewBundle) of such a pod, before it asks any shim")
+		}
 		p := newPod(t, h, func(c *cri.PodSandboxConfig) {
 			c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE
 			c.Hostname = ""
@@ -429,8 +439,9 @@ func TestDebian(t *testing.T) {
 	now := lab
 	lab = old
 	t.Cleanup(func() { old.takeDown(); lab = now })
+	all := handlers
 	handlers = []string{"runsc"}
-	defer func() { handlers = []string{"runc", "runsc", "runsc-cli"} }()
+	defer func() { handlers = all }()
 	for name, f := range map[string]func(*testing.T){
 		"life": TestLife, "streams": TestStreams, "pod": TestPod, "port-forward": TestPortForward, "stats": TestStats, "memory": TestMemoryLimit,
 	} {
@@ -476,7 +487,7 @@ func TestUserNamespace(t *testing.T) {
 	const first = 65536
 	ids := []*cri.IDMapping{{HostId: first, ContainerId: 0, Length: 65536}}
 	users := &cri.UserNamespace{Mode: cri.NamespaceMode_POD, Uids: ids, Gids: ids}
-	for _, h := range []string{"runsc", "runsc-cli"} {
+	for _, h := range []string{"runsc", "runsc-sandbox", "runsc-cli"} {
 		t.Run(h, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(filepath.Join(dir, "of-root"), nil, 0o600)); err != nil {
@@ -501,22 +512,32 @@ func TestUserNamespace(t *testing.T) {
 
 // TestRestart has containerd go away and come back while pods run.
 func TestRestart(t *testing.T) {
-	p := newPod(t, "runsc")
-	c := container("echo begun; while ! test -e /tmp/go; do sleep 0.1; done; echo went on; exit 9")
-	id := p.start(c)
-	p.says(c, "begun")
-	lab.stop()
-	if err := lab.start(); err != nil {
-		t.Fatal(err)
+	for _, h := range []string{"runsc", "runsc-sandbox"} {
+		t.Run(h, func(t *testing.T) {
+			p := newPod(t, h)
+			c := container("echo begun; while ! test -e /tmp/go; do sleep 0.1; done; echo went on; exit 9")
+			id := p.start(c)
+			p.says(c, "begun")
+			lab.stop()
+			if err := lab.start(); err != nil {
+				t.Fatal(err)
+			}
+			if st := p.status(id); st.State != cri.ContainerState_CONTAINER_RUNNING {
+				t.Fatalf("after the restart the container is %v", st.State)
+			}
+			if st := p.state(); st != cri.PodSandboxState_SANDBOX_READY {
+				t.Fatalf("after the restart the pod is %v", st)
+			}
+			if code, log := p.run(container("echo new")); code != 0 || log != "new\n" {
+				t.Errorf("a container that is new: %d, %q", code, log)
+			}
+			p.sh(id, "touch /tmp/go")
+			if st := p.end(id); st.ExitCode != 9 {
+				t.Errorf("exit code %d", st.ExitCode)
+			}
+			p.says(c, "went on")
+		})
 	}
-	if st := p.status(id); st.State != cri.ContainerState_CONTAINER_RUNNING {
-		t.Fatalf("after the restart the container is %v", st.State)
-	}
-	p.sh(id, "touch /tmp/go")
-	if st := p.end(id); st.ExitCode != 9 {
-		t.Errorf("exit code %d", st.ExitCode)
-	}
-	p.says(c, "went on")
 }
 
 // processes lists those of the host whose command line has a text.
@@ -576,27 +597,42 @@ func TestShimKilled(t *testing.T) {
 
 // TestStuckSentry stops the Sentry of a pod as a fault would: it is found and killed, and its containers have ended.
 func TestStuckSentry(t *testing.T) {
-	p := newPod(t, "runsc")
-	id := p.start(container("sleep 1000"))
-	sentries := processes("runsc\x00boot\x00" + p.id)
-	if len(sentries) != 1 {
-		t.Fatalf("%d Sentries of the pod", len(sentries))
-	}
-	if err := unix.Kill(sentries[0], unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; p.status(id).State == cri.ContainerState_CONTAINER_RUNNING; i++ {
-		if i == 240 {
-			t.Fatal("the shim does not find out")
-		}
-		time.Sleep(time.Second)
-	}
-	if st := p.end(id); st.ExitCode != 137 {
-		t.Errorf("exit code %d", st.ExitCode)
-	}
-	log, _ := os.ReadFile(filepath.Join(lab.dir, "log"))
-	if !strings.Contains(string(log), "has not answered for") {
-		t.Error("containerd's log does not say that the sandbox was killed")
+	for _, h := range []string{"runsc", "runsc-sandbox"} {
+		t.Run(h, func(t *testing.T) {
+			t.Parallel()
+			p := newPod(t, h)
+			id := p.start(container("sleep 1000"))
+			sentries := processes("runsc\x00boot\x00" + p.id)
+			if len(sentries) != 1 {
+				t.Fatalf("%d Sentries of the pod", len(sentries))
+			}
+			if err := unix.Kill(sentries[0], unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			for i := 0; p.status(id).State == cri.ContainerState_CONTAINER_RUNNING; i++ {
+				if i == 240 {
+					t.Fatal("the shim does not find out")
+				}
+				time.Sleep(time.Second)
+			}
+			if st := p.end(id); st.ExitCode != 137 {
+				t.Errorf("exit code %d", st.ExitCode)
+			}
+			for i := 0; p.state() != cri.PodSandboxState_SANDBOX_NOTREADY; i++ { // kubelet would make a new one
+				if i == 100 {
+					t.Fatalf("containerd has the pod as %v", p.state())
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			log, _ := os.ReadFile(filepath.Join(lab.dir, "log"))
+			said := false
+			for _, line := range strings.Split(string(log), "\n") {
+				said = said || strings.Contains(line, "has not answered for") && strings.Contains(line, p.id)
+			}
+			if !said {
+				t.Error("containerd's log does not say that the sandbox was killed")
+			}
+		})
 	}
 }
 
@@ -608,7 +644,7 @@ func TestMany(t *testing.T) {
 		for i := range pods {
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
-				p := newPod(t, "runsc")
+				p := newPod(t, []string{"runsc", "runsc-sandbox"}[i%2])
 				ids <- p.id
 				a := p.start(container("sleep 1000"))
 				b := container("echo $((6 * 7)); exit 4")

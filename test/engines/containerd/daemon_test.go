@@ -98,6 +98,10 @@ state = "DIR/state"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runsc]
   runtime_type = "io.containerd.runsc.v1"
   privileged_without_host_devices = true
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runsc-sandbox]
+  runtime_type = "io.containerd.runsc.v1"
+  sandboxer = "shim"
+  privileged_without_host_devices = true
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runsc-cli]
