@@ -19,8 +19,12 @@ if [ ! -e "$dir/containerd-$containerd" ]; then
 	touch "$dir/containerd-$containerd"
 fi
 
-if [ ! -e "$dir/kubernetes-$kubernetes" ]; then
-	echo "building Kubernetes $kubernetes (once)"
+programs=
+for b in kube-apiserver kube-scheduler kube-controller-manager kubelet kubectl kube-proxy; do
+	[ -e "$dir/$b-$kubernetes" ] || programs="$programs $b"
+done
+if [ -n "$programs" ]; then
+	echo "building of Kubernetes $kubernetes:$programs (once)"
 	[ -n "$etcd" ] || { echo "no etcd: install etcd-server" >&2; exit 1; }
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
@@ -37,8 +41,8 @@ if [ ! -e "$dir/kubernetes-$kubernetes" ]; then
 	printf '//go:build tools\n\npackage tools\n\nimport _ "k8s.io/kubernetes/cmd/kubelet"\n' >tools.go
 	chmod u+w go.mod go.sum
 	version="-X k8s.io/component-base/version.gitVersion=$kubernetes -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34"
-	for b in kube-apiserver kube-scheduler kube-controller-manager kubelet kubectl; do
+	for b in $programs; do
 		GOFLAGS=-mod=mod go build -trimpath -ldflags "-s -w $version" -o "$dir/bin/$b" "k8s.io/kubernetes/cmd/$b"
+		touch "$dir/$b-$kubernetes"
 	done
-	touch "$dir/kubernetes-$kubernetes"
 fi

@@ -93,8 +93,14 @@ state = "DIR/run"
 [plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = ["/usr/lib/cni"]
   conf_dir = "DIR/cni"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runsc]
   runtime_type = "io.containerd.runsc.v1"
+  privileged_without_host_devices = true
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runsc-sandbox]
+  runtime_type = "io.containerd.runsc.v1"
+  sandboxer = "shim"
   privileged_without_host_devices = true
 `
 
