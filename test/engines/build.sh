@@ -6,9 +6,17 @@ dir=$1
 containerd=v2.2.9
 kubernetes=v1.34.4
 staging=v0.34.4 # the k8s.io modules of that release
+coredns=v1.14.7   # as in coredns/go.mod
 etcd=$(command -v etcd || true)
 export CGO_ENABLED=0
 mkdir -p "$dir/bin"
+here=$(cd "$(dirname "$0")" && pwd)
+
+if [ ! -e "$dir/coredns-$coredns" ]; then
+	echo "building CoreDNS $coredns (once)"
+	(cd "$here/coredns" && go build -trimpath -ldflags '-s -w' -o "$dir/bin/coredns" .)
+	touch "$dir/coredns-$coredns"
+fi
 
 if [ ! -e "$dir/containerd-$containerd" ]; then
 	echo "building containerd $containerd (once)"

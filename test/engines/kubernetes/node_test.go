@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -32,7 +34,7 @@ func tools() string {
 type node struct {
 	dir   string
 	procs []*daemon
-	ports struct{ etcd, peer, api, kubelet int }
+	ports struct{ etcd, peer, api, kubelet, proxy int }
 }
 
 // A daemon is a process of a node.
@@ -61,6 +63,14 @@ func mainCode(m *testing.M) int {
 		return 1
 	}
 	lab = &node{dir: dir}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	go func() { // whoever loses patience shall find a clean machine all the same
+		fmt.Println(<-stop)
+		lab.takeDown()
+		os.RemoveAll(dir)
+		os.Exit(1)
+	}()
 	code := 1
 	if err := lab.start(); err != nil {
 		fmt.Println(err)
@@ -106,12 +116,12 @@ state = "DIR/run"
 
 const network = `{"cniVersion":"1.0.0","name":"rf-k8s","plugins":[
 {"type":"bridge","bridge":"rf-k8s0","isGateway":true,"ipMasq":true,"hairpinMode":true,
- "ipam":{"type":"host-local","ranges":[[{"subnet":"10.96.128.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}],"dataDir":"DIR/ipam"}},
+ "ipam":{"type":"host-local","ranges":[[{"subnet":"PODS"}]],"routes":[{"dst":"0.0.0.0/0"}],"dataDir":"DIR/ipam"}},
 {"type":"portmap","capabilities":{"portMappings":true}}]}`
 
 const kubeconfig = `apiVersion: v1
 kind: Config
-clusters: [{name: lab, cluster: {server: "https://127.0.0.1:API", insecure-skip-tls-verify: true}}]
+clusters: [{name: lab, cluster: {server: "https://GATEWAY:API", insecure-skip-tls-verify: true}}]
 users: [{name: lab, user: {token: lab}}]
 contexts: [{name: lab, context: {cluster: lab, user: lab}}]
 current-context: lab
@@ -126,10 +136,12 @@ cgroupDriver: cgroupfs
 failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0
+address: GATEWAY
 port: KUBELET
 healthzPort: 0
 resolvConf: ""
-clusterDNS: []
+clusterDNS: [NAMESERVER]
+clusterDomain: cluster.local
 enforceNodeAllocatable: []
 evictionHard: {memory.available: 1Mi, nodefs.available: 0%, imagefs.available: 0%, nodefs.inodesFree: 0%}
 imageGCHighThresholdPercent: 100
@@ -139,14 +151,50 @@ seccompDefault: true
 syncFrequency: 5s
 `
 
+// proxyConfig has the machine's limits on connections left alone.
+const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: iptables
+clientConnection: {kubeconfig: DIR/kubeconfig}
+clusterCIDR: PODS
+hostnameOverride: localhost
+bindAddress: GATEWAY
+healthzBindAddress: ""
+metricsBindAddress: "GATEWAY:PROXY"
+conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
+iptables: {localhostNodePorts: false, masqueradeAll: true, minSyncPeriod: 0s}
+`
+
+// Addresses of the cluster: the API server and kubelet listen where pods reach them, and nobody else but the host.
+const (
+	bridge     = "rf-k8s0"
+	pods       = "10.96.128.0/24"
+	gateway    = "10.96.128.1"
+	services   = "10.96.0.0/24"
+	clusterDNS = "10.96.0.10"
+)
+
+// makeBridge makes the bridge of the pods before there is any: the CNI plugin finds it.
+func makeBridge() error {
+	for _, args := range []string{"link add " + bridge + " type bridge", "addr add " + gateway + "/24 dev " + bridge, "link set " + bridge + " up"} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %s: %w: %s", args, err, out)
+		}
+	}
+	return nil
+}
+
 // start runs everything until the node is ready.
 func (n *node) start() error {
 	if _, err := os.Stat(filepath.Join(tools(), "bin", "kubelet")); err != nil {
 		return fmt.Errorf("%w: run `test/install.sh engines` once", err)
 	}
+	if err := makeBridge(); err != nil {
+		return err
+	}
 	var held []net.Listener // until all are there, for they shall differ
-	for _, p := range []*int{&n.ports.etcd, &n.ports.peer, &n.ports.api, &n.ports.kubelet} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for _, p := range []*int{&n.ports.etcd, &n.ports.peer, &n.ports.api, &n.ports.kubelet, &n.ports.proxy} {
+		l, err := net.Listen("tcp", gateway+":0")
 		if err != nil {
 			return err
 		}
@@ -156,10 +204,12 @@ func (n *node) start() error {
 	for _, l := range held {
 		l.Close()
 	}
-	text := strings.NewReplacer("DIR", n.dir, "API", fmt.Sprint(n.ports.api), "KUBELET", fmt.Sprint(n.ports.kubelet))
+	text := strings.NewReplacer("DIR", n.dir, "API", fmt.Sprint(n.ports.api), "KUBELET", fmt.Sprint(n.ports.kubelet),
+		"PROXY", fmt.Sprint(n.ports.proxy), "GATEWAY", gateway, "PODS", pods, "NAMESERVER", clusterDNS)
 	for name, data := range map[string]string{
 		"config.toml": containerdConfig, "cni/10-lab.conflist": network, "kubeconfig": kubeconfig, "kubelet.yaml": kubeletConfig,
-		"tokens": "lab,lab,lab,system:masters\n",
+		"proxy.yaml": proxyConfig,
+		"tokens":     "lab,lab,lab,system:masters\n",
 	} {
 		file := filepath.Join(n.dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -195,13 +245,20 @@ func (n *node) run() error {
 			f("--advertise-client-urls=http://127.0.0.1:%d", n.ports.etcd), f("--listen-peer-urls=http://127.0.0.1:%d", n.ports.peer),
 			f("--initial-advertise-peer-urls=http://127.0.0.1:%d", n.ports.peer), f("--initial-cluster=default=http://127.0.0.1:%d", n.ports.peer),
 			"--unsafe-no-fsync"}, nil},
-		{"kube-apiserver", []string{f("--etcd-servers=http://127.0.0.1:%d", n.ports.etcd), f("--secure-port=%d", n.ports.api), "--bind-address=127.0.0.1",
-			"--cert-dir=" + n.dir + "/certs", "--token-auth-file=" + n.dir + "/tokens", "--authorization-mode=AlwaysAllow",
-			"--disable-admission-plugins=ServiceAccount", "--service-cluster-ip-range=10.96.0.0/24", "--service-account-issuer=https://lab",
+		{"kube-apiserver", []string{f("--etcd-servers=http://127.0.0.1:%d", n.ports.etcd), f("--secure-port=%d", n.ports.api), "--bind-address=" + gateway, "--advertise-address=" + gateway, "--kubelet-preferred-address-types=InternalIP",
+			"--cert-dir=" + n.dir + "/certs", "--token-auth-file=" + n.dir + "/tokens", "--authorization-mode=AlwaysAllow", "--allow-privileged",
+			"--disable-admission-plugins=ServiceAccount", "--service-cluster-ip-range=" + services, "--service-account-issuer=https://lab",
 			"--service-account-key-file=" + n.dir + "/sa.key", "--service-account-signing-key-file=" + n.dir + "/sa.key"},
 			func() error { _, err := n.kubectl("", "get", "--raw", "/readyz"); return err }},
 		{"kube-controller-manager", []string{kube, "--service-account-private-key-file=" + n.dir + "/sa.key", "--secure-port=0", "--leader-elect=false"}, nil},
 		{"kube-scheduler", []string{kube, "--secure-port=0", "--leader-elect=false"}, nil},
+		{"kube-proxy", []string{"--config", n.dir + "/proxy.yaml"}, func() error {
+			r, err := http.Get(f("http://%s:%d/proxyMode", gateway, n.ports.proxy))
+			if err == nil {
+				r.Body.Close()
+			}
+			return err
+		}},
 		{"containerd", []string{"--config", n.dir + "/config.toml"}, func() error { _, err := os.Stat(n.dir + "/c.sock"); return err }},
 	}
 	for _, s := range steps {
@@ -214,7 +271,7 @@ func (n *node) run() error {
 			return err
 		}
 	}
-	return n.launch("kubelet", []string{kube, "--config=" + n.dir + "/kubelet.yaml", "--root-dir=" + n.dir + "/kubelet", "--hostname-override=localhost",
+	return n.launch("kubelet", []string{kube, "--config=" + n.dir + "/kubelet.yaml", "--root-dir=" + n.dir + "/kubelet", "--hostname-override=localhost", "--node-ip=" + gateway,
 		"--cert-dir=" + n.dir + "/kubelet-certs"}, func() error {
 		out, err := n.kubectl("", "get", "node", "localhost", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 		if err == nil && out != "True" {
@@ -285,10 +342,11 @@ func (n *node) kubectl(stdin string, args ...string) (string, error) {
 
 // takeDown removes the pods, then ends the daemons, the last first.
 func (n *node) takeDown() {
-	if len(n.procs) >= 6 {
+	if len(n.procs) >= 7 {
 		n.kubectl("", "delete", "pods,services", "--all", "--grace-period=1", "--timeout=60s")
-		for range 300 { // kubelet takes them down
-			if left, _ := filepath.Glob(n.dir + "/run/io.containerd.runtime.v2.task/k8s.io/*"); len(left) == 0 {
+		for range 900 { // kubelet takes them down, sandboxes that shims have made once in a minute
+			// The bundles of containers, and of sandboxes that shims have made.
+			if left, _ := filepath.Glob(n.dir + "/run/io.containerd.*/k8s.io/*"); len(left) == 0 {
 				break
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -301,7 +359,9 @@ func (n *node) takeDown() {
 		<-p.ended
 		late.Stop()
 	}
-	exec.Command("ip", "link", "del", "rf-k8s0").Run()
+	exec.Command(filepath.Join(tools(), "bin", "kube-proxy"), "--cleanup").Run()
+	removeChains()
+	exec.Command("ip", "link", "del", bridge).Run()
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for _, line := range strings.Split(string(mounts), "\n") {
 		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], n.dir) {
@@ -312,6 +372,19 @@ func (n *node) takeDown() {
 		dirs, _ := filepath.Glob(pattern)
 		for _, dir := range dirs {
 			removeGroups(dir)
+		}
+	}
+}
+
+// removeChains removes what kubelet has left in the host's firewall; the proxy removes what is its own.
+func removeChains() {
+	for _, args := range []string{
+		"-t filter -D INPUT -j KUBE-FIREWALL", "-t filter -D OUTPUT -j KUBE-FIREWALL", "-t filter -F KUBE-FIREWALL", "-t filter -X KUBE-FIREWALL",
+		"-t filter -X KUBE-KUBELET-CANARY", "-t nat -X KUBE-KUBELET-CANARY", "-t mangle -X KUBE-KUBELET-CANARY",
+		"-t mangle -F KUBE-IPTABLES-HINT", "-t mangle -X KUBE-IPTABLES-HINT",
+	} {
+		for _, program := range []string{"iptables", "ip6tables"} {
+			exec.Command(program, strings.Fields(args)...).Run()
 		}
 	}
 }

@@ -159,35 +159,6 @@ func pod(name, script, spec, container string) string {
 "containers":[{"name":"c","image":"busybox:1.36","imagePullPolicy":"IfNotPresent","command":["sh","-c",%q]%s}]}}`, name, spec, script, container)
 }
 
-// TestPods has pods that run to their end; their log and how they ended are known.
-func TestPods(t *testing.T) {
-	class(t)
-	for _, c := range []struct{ name, script, spec, container, reason, log string }{
-		{"exit", "echo bye; exit 3", "", "", "Error 3", "bye"},
-		{"done", "echo bye", "", "", "Completed 0", "bye"},
-		{"memory", "x=0123456789abcdef; while :; do x=$x$x; done", "", `,"resources":{"limits":{"memory":"48Mi"}}`, "OOMKilled 137", ""},
-		{"user", "id -u; id -g; touch /x 2>/dev/null || echo no", `,"securityContext":{"runAsUser":1000,"runAsGroup":2000}`,
-			`,"securityContext":{"readOnlyRootFilesystem":true,"capabilities":{"drop":["ALL"]},"allowPrivilegeEscalation":false}`, "Completed 0", "1000\n2000\nno"},
-		{"seccomp", "grep Seccomp: /proc/self/status | cut -f2", "", "", "Completed 0", "2"},
-		{"message", "echo because > /dev/termination-log; exit 1", "", "", "Error 1", ""},
-		{"processes", "sleep 1; ps | grep -c '[s]leep 1000000'", `,"shareProcessNamespace":true`, "", "Completed 0", "1"},
-		{"users", "id -u; test $(awk '{print $2}' /proc/self/uid_map) -gt 0 && echo shifted", `,"hostUsers":false`, "", "Completed 0", "0\nshifted"},
-		{"sysctl", "cat /proc/sys/kernel/msgmax", `,"securityContext":{"sysctls":[{"name":"kernel.msgmax","value":"54321"}]}`, "", "Completed 0", "54321"},
-	} {
-		must(t, pod(c.name, c.script, c.spec, c.container), "apply", "-f", "-")
-		await(t, c.reason, "get", "pod", c.name, "-o", "jsonpath={.status.containerStatuses[0].state.terminated.reason} {.status.containerStatuses[0].state.terminated.exitCode}")
-		if got := must(t, "", "logs", c.name); got != c.log {
-			t.Errorf("%s: the log has %q, not %q", c.name, got, c.log)
-		}
-		if c.name == "message" {
-			if got := must(t, "", "get", "pod", c.name, "-o", "jsonpath={.status.containerStatuses[0].state.terminated.message}"); got != "because\n" && got != "because" {
-				t.Errorf("termination message %q", got)
-			}
-		}
-	}
-	must(t, "", "delete", "pods", "--all", "--grace-period=1", "--timeout=60s")
-}
-
 // TestProbes has kubelet restart a container whose probe fails, and an ephemeral container look at it.
 func TestProbes(t *testing.T) {
 	class(t)
@@ -218,7 +189,7 @@ func TestStats(t *testing.T) {
 	must(t, "", "wait", "--for=condition=Ready", "pod/busy", "--timeout=90s")
 	said := ""
 	for range 200 {
-		said = get(t, fmt.Sprintf("https://127.0.0.1:%d/metrics/resource", lab.ports.kubelet))
+		said = get(t, fmt.Sprintf("https://%s:%d/metrics/resource", gateway, lab.ports.kubelet))
 		if metric(said, "container_cpu_usage_seconds_total") > 0.1 && metric(said, "container_memory_working_set_bytes") > 0 {
 			must(t, "", "delete", "pod", "busy", "--grace-period=1", "--timeout=60s")
 			return

@@ -18,7 +18,7 @@ import (
 
 // api makes a request of the API server, for what kubectl's own start would blur.
 func api(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://127.0.0.1:%d%s", lab.ports.api, path), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://%s:%d%s", gateway, lab.ports.api, path), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
