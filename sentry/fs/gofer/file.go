@@ -226,10 +226,14 @@ func (f *regFile) Read(c vfs.Caller, d *vfs.Description, dst usermem.Seq, off in
 	if !f.in.stale.Load() {
 		f.in.stale.Store(true) // the access time
 	}
+	if n, ok := f.reread(dst, off); ok {
+		return n, nil
+	}
 	n, err := transfer(dst, usermem.Write, fd, off, unix.SYS_PREADV2, 0)
 	if err != nil && n == 0 {
 		return 0, err
 	}
+	f.in.rereads.read(off + int64(n))
 	return int64(n), nil
 }
 
@@ -251,6 +255,7 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 		in.appendMu.Lock()
 		defer in.appendMu.Unlock()
 	}
+	in.rereads.written()
 	in.stale.Store(true)
 	in.dirty.Store(true)
 	n, err = transfer(src, usermem.Read, fd, off, unix.SYS_PWRITEV2, flags)

@@ -23,18 +23,23 @@ type hostFile struct {
 	ro, rw atomic.Int32 // -1 if there is none
 
 	mu      sync.Mutex
-	windows []window // the Sentry's own views, kept until the end
+	windows []*window // the Sentry's own views, kept until the end
+	last    atomic.Pointer[window]
 }
 
 // window is a mapping of part of the file in the Sentry.
 type window struct {
 	start, end uint64
 	base       unsafe.Pointer
+	fd         int32 // it was mapped from
 	write      bool
 }
 
 // windowSize is the least the Sentry maps of a file at once, a power of two.
 const windowSize = 1 << 20
+
+// windowCount is how many windows there are: the host bounds the mappings of a process.
+var windowCount atomic.Int64
 
 func newHostFile() *hostFile {
 	h := &hostFile{}
@@ -61,6 +66,7 @@ func (h *hostFile) drop(n int64) {
 			unix.Close(int(fd))
 		}
 	}
+	windowCount.Add(-int64(len(h.windows)))
 	for _, w := range h.windows {
 		_, _, _ = unix.Syscall(unix.SYS_MUNMAP, uintptr(w.base), uintptr(w.end-w.start), 0)
 	}
@@ -83,26 +89,70 @@ func (h *hostFile) Internal(r memmap.Range, at usermem.Access) (usermem.Block, e
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, w := range h.windows {
-		if w.start <= r.Start && r.End <= w.end && (w.write || !at.Write) {
+		if w.shows(r) && (w.write || !at.Write) {
 			return w.block(r), nil
 		}
 	}
-	w := window{start: r.Start &^ (windowSize - 1), end: (r.End + windowSize - 1) &^ (windowSize - 1), write: at.Write}
-	fd, prot := h.any(), unix.PROT_READ
+	fd := int32(h.any())
 	if at.Write {
-		fd, prot = int(h.rw.Load()), unix.PROT_READ|unix.PROT_WRITE
+		fd = h.rw.Load()
+	}
+	w, err := h.mapWindow(r, fd, at.Write)
+	if err != nil {
+		return usermem.Block{}, err
+	}
+	return w.block(r), nil
+}
+
+// view maps r into the Sentry as the descriptor sees it that is best informed: on
+// overlayfs a file that was first opened for reading is another one than that which
+// is written to.
+func (h *hostFile) view(r memmap.Range) (usermem.Block, error) {
+	fd := h.rw.Load()
+	if fd < 0 {
+		fd = h.ro.Load()
+	}
+	if w := h.last.Load(); w != nil && w.fd == fd && w.shows(r) {
+		return w.block(r), nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.windows {
+		if w.fd == fd && w.shows(r) {
+			h.last.Store(w)
+			return w.block(r), nil
+		}
+	}
+	w, err := h.mapWindow(r, fd, false)
+	if err != nil {
+		return usermem.Block{}, err
+	}
+	h.last.Store(w)
+	return w.block(r), nil
+}
+
+// mapWindow makes a window that shows r. h.mu is held.
+func (h *hostFile) mapWindow(r memmap.Range, fd int32, write bool) (*window, error) {
+	w := &window{start: r.Start &^ (windowSize - 1), end: (r.End + windowSize - 1) &^ (windowSize - 1), fd: fd, write: write}
+	prot := unix.PROT_READ
+	if write {
+		prot |= unix.PROT_WRITE
 	}
 	if fd < 0 || w.end < w.start {
-		return usermem.Block{}, unix.EFAULT
+		return nil, unix.EFAULT
 	}
 	p, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, uintptr(w.end-w.start), uintptr(prot), unix.MAP_SHARED, uintptr(fd), uintptr(w.start))
 	if errno != 0 {
-		return usermem.Block{}, errno
+		return nil, errno
 	}
 	w.base = *(*unsafe.Pointer)(unsafe.Pointer(&p))
 	h.windows = append(h.windows, w)
-	return w.block(r), nil
+	windowCount.Add(1)
+	return w, nil
 }
+
+// shows reports whether r is in w.
+func (w *window) shows(r memmap.Range) bool { return w.start <= r.Start && r.End <= w.end }
 
 func (w *window) block(r memmap.Range) usermem.Block {
 	return usermem.Block{Ptr: unsafe.Add(w.base, r.Start-w.start), Len: int(r.Len()), Unsafe: true}
@@ -158,11 +208,14 @@ type mover struct {
 	flags int
 	step  func([]usermem.Block) (int, error) // move
 	iov   [16]unix.Iovec
+
+	from unsafe.Pointer                     // what show copies next
+	copy func([]usermem.Block) (int, error) // show
 }
 
 var movers = sync.Pool{New: func() any {
 	m := new(mover)
-	m.step = m.move
+	m.step, m.copy = m.move, m.show
 	return m
 }}
 
@@ -185,8 +238,7 @@ func (m *mover) move(bs []usermem.Block) (int, error) {
 			m.iov[i].SetLen(b.Len)
 			want += b.Len
 		}
-		// The position in two halves: pos_l, pos_h (preadv2(2)); on 64 bits the first holds all of it.
-		got, _, errno := unix.Syscall6(m.trap, uintptr(m.fd), uintptr(unsafe.Pointer(&m.iov)), uintptr(n), uintptr(m.pos), 0, uintptr(m.flags))
+		got, errno := m.call(bs[:n])
 		switch {
 		case errno == unix.EINTR:
 			continue
@@ -203,6 +255,22 @@ func (m *mover) move(bs []usermem.Block) (int, error) {
 		}
 	}
 	return total, nil
+}
+
+// call makes one host call for blocks, which stand in m.iov. For a single one there is
+// a cheaper call.
+func (m *mover) call(bs []usermem.Block) (uintptr, unix.Errno) {
+	if len(bs) == 1 && m.flags == 0 {
+		trap := uintptr(unix.SYS_PREAD64)
+		if m.trap == unix.SYS_PWRITEV2 {
+			trap = unix.SYS_PWRITE64
+		}
+		got, _, errno := unix.Syscall6(trap, uintptr(m.fd), uintptr(bs[0].Ptr), uintptr(bs[0].Len), uintptr(m.pos), 0, 0)
+		return got, errno
+	}
+	// The position in two halves: pos_l, pos_h (preadv2(2)); on 64 bits the first holds all of it.
+	got, _, errno := unix.Syscall6(m.trap, uintptr(m.fd), uintptr(unsafe.Pointer(&m.iov)), uintptr(len(bs)), uintptr(m.pos), 0, uintptr(m.flags))
+	return got, errno
 }
 
 // tmpName returns a name nobody has.

@@ -256,3 +256,62 @@ CASE(devices) {
 	char *m = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, z, 0);
 	CHECK(m != MAP_FAILED && m[0] == 0);
 }
+static void again(int fd, const char *want, long n) {
+	static char b[20000];
+	for (int i = 0; i < 12; i++) {
+		memset(b, '?', sizeof b);
+		CHECK(pread(fd, b, n, 0) == n && !memcmp(b, want, n));
+		CHECK(b[n] == '?');
+	}
+}
+CASE(read_again_after_changes) {
+	static char a[20000], big[20000];
+	memset(a, 'a', sizeof a);
+	int r = open("f", O_RDONLY | O_CREAT, 0600), w = open("f", O_WRONLY);
+	CHECK(r >= 0 && w >= 0 && write(w, a, 10000) == 10000);
+	again(r, a, 10000);
+	CHECK(pwrite(w, "b", 1, 5000) == 1);
+	a[5000] = 'b';
+	again(r, a, 10000);
+	char *m = mmap(0, 12288, PROT_READ | PROT_WRITE, MAP_SHARED, open("f", O_RDWR), 0);
+	CHECK(m != MAP_FAILED);
+	a[9999] = m[9999] = 'c';
+	again(r, a, 10000);
+	CHECK(pread(r, big, 20000, 0) == 10000 && pread(r, big, 100, 9999) == 1 && pread(r, big, 1, 10000) == 0);
+	CHECK(!ftruncate(w, 6000) && pread(r, big, 10000, 0) == 6000 && pread(r, big, 10, 6000) == 0);
+	CHECK(!ftruncate(w, 10000));
+	memset(a + 6000, 0, 4000);
+	again(r, a, 10000);
+	CHECK(pwrite(w, "end", 3, 10000) == 3);
+	memcpy(a + 10000, "end", 3);
+	again(r, a, 10003);
+	int n = open("g", O_RDWR | O_CREAT, 0600);
+	CHECK(n >= 0 && write(n, "new", 3) == 3 && !rename("g", "f"));
+	again(r, a, 10003);
+	again(open("f", O_RDONLY), "new", 3);
+}
+CASE(read_again_before_the_first_write) {
+	// What was opened for reading first, and often read, is then written to through another descriptor.
+	close(make("old contents"));
+	int r = open("f", O_RDONLY);
+	again(r, "old contents", 12);
+	int w = open("f", O_WRONLY);
+	CHECK(pwrite(w, "new", 3, 0) == 3);
+	again(r, "new contents", 12);
+	struct stat before, after;
+	CHECK(!fstat(r, &before) && pwrite(w, "N", 1, 0) == 1);
+	msleep(20);
+	CHECK(pread(r, (char[1]){0}, 1, 0) == 1 && !fstat(r, &after));
+	CHECK(after.st_atim.tv_sec > before.st_atim.tv_sec ||
+	      after.st_atim.tv_sec == before.st_atim.tv_sec && after.st_atim.tv_nsec >= before.st_atim.tv_nsec);
+}
+CASE(read_again_into_no_memory) {
+	int r = make("contents");
+	again(r, "contents", 8);
+	char *m = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(m != MAP_FAILED && !munmap(m + 4096, 4096));
+	CHECK(pread(r, m + 4092, 8, 0) == 4 && !memcmp(m + 4092, "cont", 4));
+	FAILS(pread(r, m + 4096, 8, 0), EFAULT);
+	CHECK(!mprotect(m, 4096, PROT_READ));
+	FAILS(pread(r, m, 8, 0), EFAULT);
+}
