@@ -394,7 +394,14 @@ func (c *context) AnswerNothing() { c.answer.clear() }
 
 // Release implements platform.Context.
 func (c *context) Release() {
-	c.Sleep()
+	if t := c.thread; t != nil && c.spin && t.p.busy() > 1 {
+		// A thread that ends is often followed by another: it finds this one awake.
+		c.rest()
+		c.setSpin(false)
+		set(t.u32(offYield), 0)
+	} else {
+		c.Sleep()
+	}
 	c.leave()
 }
 

@@ -167,6 +167,13 @@ func (p *process) take() (*thread, error) {
 	return p.newThread()
 }
 
+// busy returns how many threads have a context.
+func (p *process) busy() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.threads) - len(p.idle)
+}
+
 // giveBack makes t, which waits in its area, available.
 func (p *process) giveBack(t *thread) {
 	p.mu.Lock()

@@ -30,6 +30,7 @@ func (p *process) asleep() bool {
 		return false
 	}
 	for _, t := range p.threads {
+		set(t.u32(offSpin), 0)
 		if !t.sleeps() {
 			return false
 		}
