@@ -51,6 +51,7 @@ type context struct {
 	began  uint64 // when the stub was given the context, in ticks
 	limit  uint64 // how long to look for the stub, in ticks
 	slept  bool   // since then
+	astray bool   // the core we are on may be another one
 	answer answerSet
 
 	carried carried

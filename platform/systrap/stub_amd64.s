@@ -300,10 +300,7 @@ wake:
 // many ticks as the Sentry says, and then sleeps. Where others wait for the core it
 // lets them have it in between.
 TEXT ·stubWait(SB),NOSPLIT|NOFRAME,$0
-	RDTSC
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	MOVQ	AX, R8
+	XORL	R8, R8 // since when it waits, in ticks: taken after the first round
 round:
 	MOVL	$64, CX
 look:
@@ -314,6 +311,10 @@ look:
 	RDTSC
 	SHLQ	$32, DX
 	ORQ	DX, AX
+	TESTQ	R8, R8
+	JNZ	since
+	MOVQ	AX, R8
+since:
 	SUBQ	R8, AX
 	MOVL	0x108(GS), CX
 	CMPQ	AX, CX

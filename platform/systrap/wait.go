@@ -30,6 +30,8 @@ const (
 	// keepTicks is how long a side that looks for the other keeps its core to itself
 	// when others wait for it.
 	keepTicks = 1200
+	// firstLooks is how often we look for the stub before we take the time.
+	firstLooks = 200
 	// lingerTicks is how long both sides of a task that waits for another one look for
 	// the end of that.
 	lingerTicks = 400000
@@ -211,6 +213,7 @@ func (c *context) resume(now uint64) {
 		}
 	}
 	c.waited = 0
+	c.astray = true
 }
 
 // letOthers lets other tasks have our processor, or else other threads our core.
@@ -285,8 +288,12 @@ func (p *pacer) roam(tid int) {
 // are not cores enough are all served on one. It reports whether the stub had to be
 // moved.
 func (c *context) place(t *thread) bool {
-	home := int32(nowhere)
-	if c.spin {
+	home := t.home
+	switch {
+	case !c.spin:
+		home = nowhere
+	case c.astray || home == nowhere:
+		c.astray = false
 		home = int32(core())
 		if p := c.k.pacer; p.spinning.Load() == 1 {
 			if p.home.Load() != home {
@@ -325,6 +332,11 @@ const nowhere = -1
 // wait waits until the stub gives the context back.
 func (c *context) wait(t *thread) (err error) {
 	state := t.u32(offState)
+	if c.spin && !c.astray && spin(state, firstLooks) {
+		c.quick = min(c.quick+1, 2*quickTurns)
+		return nil // and nobody has had our core meanwhile
+	}
+	c.astray = true
 	found := c.spin && c.look(state)
 	if !found {
 		if c.spin && t.home != nowhere && c.k.pacer.active.Load() >= c.k.pacer.cores {
