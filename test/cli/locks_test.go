@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ if sys.argv[1] == "hold":
         fcntl.lockf(f, fcntl.LOCK_EX, 10, 10)
         fcntl.fcntl(g, OFD_SETLK, fl(fcntl.F_RDLCK, 100, 0))
         fcntl.fcntl(g, OFD_SETLK, fl(fcntl.F_UNLCK, 150, 50))
+    program = open("/v/program"); fcntl.flock(program, fcntl.LOCK_EX)
     take(); say("held"); await_("let-go")
     fcntl.flock(f, fcntl.LOCK_UN); fcntl.lockf(f, fcntl.LOCK_UN, 10, 10); fcntl.fcntl(g, OFD_SETLK, fl(fcntl.F_UNLCK, 0, 0))
     await_("again"); take(); say("held-again"); time.sleep(1000)
@@ -80,6 +82,9 @@ func TestLocksOfVolume(t *testing.T) {
 		return unix.FcntlFlock(host.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: typ, Start: start, Len: n})
 	}
 
+	if err := os.WriteFile(there("program"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	begin := func(role string) (id string, out func() result) {
 		bundle := e.bundle([]string{"python3", "-c", lockers, role}, func(s *specs.Spec) {
 			s.Root.Path, s.Root.Readonly = root, true
@@ -103,6 +108,10 @@ func TestLocksOfVolume(t *testing.T) {
 		t.Errorf("the host takes a record that a container has given up: %v", err)
 	}
 	record(unix.F_UNLCK, 0, 0)
+
+	if err := exec.Command(there("program")).Run(); err != nil {
+		t.Errorf("the host runs a program that a container has locked: %v", err)
+	}
 
 	_, out := begin("want")
 	await("waits")

@@ -137,7 +137,11 @@ func (in *inode) close() {
 		return
 	}
 	in.dropLocks()
-	if in.data != nil {
+	switch {
+	case in.data == nil:
+	case in.fs.shared && in.data.rw.Load() >= 0:
+		in.closeData() // others cannot execute what is open for writing
+	default:
 		in.keep()
 	}
 }

@@ -47,9 +47,10 @@ type inode struct {
 	opens int       // open files and mappings that use data
 	kept  bool      // counted in fs.idle
 
-	// lockFD is the descriptor that holds the sandbox's locks on a file of others, too; below 1: not open. lockMu comes after mu.
-	lockMu sync.Mutex
-	lockFD int
+	// flockFD and recordFD are the descriptors that hold the sandbox's locks on a file of others, too; below 1: not open.
+	// lockMu, which guards them, comes after mu.
+	lockMu            sync.Mutex
+	flockFD, recordFD int
 
 	// seen is what a listing of this directory told about entries nobody has looked up since: its indices.
 	seen   map[string]int32
