@@ -69,7 +69,7 @@ func (c *Container) Exec(eo *ExecOptions) (int, error) {
 			c.with(func(cl *control.Client) error { return cl.Resize(c.ID, pid, rows, cols) })
 		}
 	}
-	go c.passSignals(signals, pid, func() (rows, cols uint16) {
+	go c.passSignals(c.with, signals, pid, func() (rows, cols uint16) {
 		if r == nil {
 			return 0, 0
 		}
@@ -101,16 +101,17 @@ func (c *Container) exec(eo *ExecOptions, replica *os.File) (*control.Client, in
 	return cl, pid, nil
 }
 
-// passSignals sends what this process gets to the one in the container. size reads the window's size.
-func (c *Container) passSignals(signals chan os.Signal, pid int32, size func() (rows, cols uint16)) {
+// passSignals sends what this process gets to the one in the container, by connections that with gives. size reads the
+// window's size.
+func (c *Container) passSignals(with func(func(*control.Client) error) error, signals chan os.Signal, pid int32, size func() (rows, cols uint16)) {
 	for sig := range signals {
 		if sig == unix.SIGWINCH {
 			if rows, cols := size(); rows|cols != 0 {
-				c.with(func(cl *control.Client) error { return cl.Resize(c.ID, pid, rows, cols) })
+				with(func(cl *control.Client) error { return cl.Resize(c.ID, pid, rows, cols) })
 				continue
 			}
 		}
-		c.with(func(cl *control.Client) error {
+		with(func(cl *control.Client) error {
 			return cl.Signal(c.ID, pid, int32(sig.(syscall.Signal)), control.SignalProcess)
 		})
 	}
@@ -141,6 +142,8 @@ type KeeperConfig struct {
 	InternalPidFile string `json:"internalPidFile,omitempty"`
 	// Init: the process is the container's init, which is there already.
 	Init bool `json:"init,omitempty"`
+	// Tree is what such a keeper shall see of the host, nil for all.
+	Tree *Tree `json:"tree,omitempty"`
 }
 
 // Descriptors of a keeper beside the standard ones.
@@ -207,13 +210,27 @@ func Keep() int {
 		return 255
 	}
 	defer cl.Close()
+	with := c.with
+	var exit *os.File
+	if conf.Tree != nil { // what is needed later has to be open
+		var hand *control.Client
+		hand, exit, err = conf.prepare(c)
+		if err == nil {
+			err = conf.Tree.enter()
+		}
+		if err != nil {
+			first.Ready(err)
+			return 255
+		}
+		with = func(do func(*control.Client) error) error { return do(hand) }
+	}
 	ended := make(chan int, 1)
-	go func() { ended <- conf.await(c, cl, pid) }()
+	go func() { ended <- conf.await(c, cl, pid, exit) }()
 	if first.Ready(nil) != nil {
 		return 255
 	}
 	first.Close()
-	go c.passSignals(signals, pid, func() (rows, cols uint16) {
+	go c.passSignals(with, signals, pid, func() (rows, cols uint16) {
 		if ws, err := unix.IoctlGetWinsize(keeperFirstFD, unix.TIOCGWINSZ); err == nil && conf.Terminal {
 			return ws.Row, ws.Col
 		}
@@ -223,7 +240,7 @@ func Keep() int {
 }
 
 // await returns the exit code of the process. If the Sentry has no answer the process was killed with it.
-func (k *KeeperConfig) await(c *Container, cl *control.Client, pid int32) int {
+func (k *KeeperConfig) await(c *Container, cl *control.Client, pid int32, exit *os.File) int {
 	var ws control.WaitStatus
 	var err error
 	if k.Init {
@@ -234,17 +251,32 @@ func (k *KeeperConfig) await(c *Container, cl *control.Client, pid int32) int {
 	if err != nil {
 		ws = control.WaitStatus(unix.SIGKILL)
 		if k.Init && c.Sandbox != "" { // a Sentry of its own records its end, or whoever ran it tells of a crash
-			c.recordKill(ws)
+			c.recordKill(ws, exit)
 		}
 	}
 	return ws.ExitCode()
 }
 
-// recordKill leaves the wait status of a container whose Sentry has not done so.
-func (c *Container) recordKill(ws control.WaitStatus) {
-	f, err := os.OpenFile(filepath.Join(c.path, exitName), os.O_RDWR, 0)
-	if err != nil {
-		return // deleted
+// prepare opens what a keeper needs that will not see the container's directory: a second connection, and the file for the
+// exit status.
+func (k *KeeperConfig) prepare(c *Container) (hand *control.Client, exit *os.File, err error) {
+	if hand, err = c.dial(); err != nil {
+		return nil, nil, err
+	}
+	if c.Sandbox != "" {
+		exit, err = os.OpenFile(filepath.Join(c.path, exitName), os.O_RDWR, 0)
+	}
+	return hand, exit, err
+}
+
+// recordKill leaves the wait status of a container whose Sentry has not done so. f is the file for it, nil if that has to
+// be opened.
+func (c *Container) recordKill(ws control.WaitStatus, f *os.File) {
+	if f == nil {
+		var err error
+		if f, err = os.OpenFile(filepath.Join(c.path, exitName), os.O_RDWR, 0); err != nil {
+			return // deleted
+		}
 	}
 	defer f.Close()
 	if st, err := f.Stat(); err == nil && st.Size() == 0 {

@@ -261,6 +261,9 @@ func (b *birth) launchKeeper(null *os.File, st *standIn) error {
 	if st != nil {
 		l.join, attr.Cloneflags = st.join, st.fresh
 	}
+	if b.tree() != nil {
+		attr.Cloneflags |= unix.CLONE_NEWNS
+	}
 	b.keeper, err = launch(l)
 	theirs.Close()
 	if err != nil {
@@ -295,7 +298,7 @@ func (b *birth) handOver() error {
 func (b *birth) configureKeeper(terminal bool) error {
 	conn := b.keeperConn
 	b.keeperConn = nil
-	err := configure(conn, &KeeperConfig{Root: b.opts.Root, ID: b.ID, Init: true, Terminal: terminal})
+	err := configure(conn, &KeeperConfig{Root: b.opts.Root, ID: b.ID, Init: true, Terminal: terminal, Tree: b.tree()})
 	return b.explain(err, b.keeper)
 }
 

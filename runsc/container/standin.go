@@ -42,7 +42,7 @@ type nsFile struct {
 // findStandIn decides whether a container with a sandbox of its own needs a stand-in, nil if not, and says what an
 // application misses of the host's namespaces.
 func (b *birth) findStandIn() (*standIn, error) {
-	st, host := &standIn{}, false
+	st, host := &standIn{}, copiesByEntering(b.Spec)
 	for _, k := range hostKinds {
 		ns, ok := spec.Namespace(b.Spec, k.kind)
 		switch {
@@ -80,6 +80,10 @@ func (b *birth) findStandIn() (*standIn, error) {
 	}
 	return st, nil
 }
+
+// copiesByEntering tells whether the engine copies files into and out of a running container by entering the mount
+// namespace of its process, as podman cp does. A Sentry's is empty.
+func copiesByEntering(s *specs.Spec) bool { return s.Annotations["io.container.manager"] == "libpod" }
 
 // launchStandIn starts the stand-in where there is need for one. It is a keeper: it ends with the container, and when it
 // is killed the container is.
