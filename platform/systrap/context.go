@@ -48,6 +48,8 @@ type context struct {
 	waited uint64 // since when it waits, in ticks; 0: it does not
 	spin   bool   // while waiting for the stub
 	quick  int32  // how many short turns the application has taken in a row
+	near   bool   // while waiting, stub and we let each other have the core
+	short  int32  // as quick, but for whatever the turns were
 	began  uint64 // when the stub was given the context, in ticks
 	limit  uint64 // how long to look for the stub, in ticks
 	slept  bool   // since then

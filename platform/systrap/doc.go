@@ -32,7 +32,9 @@
 // to run, and not for a while after it has lost its core to something else; stub
 // and Sentry thread are then kept on different cores. Otherwise both sleep, and
 // wake each other by seccomp notifications on one core. An idle sandbox has no
-// side that spins, and no timer.
+// side that spins, and no timer. In between, when a few turns were short and there
+// are not more contexts than cores, both look for each other on one core and let each
+// other have it (near).
 //
 // Contexts that talk to each other, and so wait only briefly, are served all on one
 // core while their stubs share another. Whoever waits there, for the other side or

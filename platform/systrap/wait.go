@@ -47,7 +47,11 @@ const (
 	maxRest = 1 << 25
 	// quickTurns is after how many short turns in a row a context begins to spin: to
 	// put the stub on a core of its own costs as much as ten wake-ups.
-	quickTurns = 64
+	quickTurns = 32
+	// nearTurns is after how many a context and its stub, on one core, let each other have
+	// it instead of sleeping, and nearTicks how long they look for each other then.
+	nearTurns = 4
+	nearTicks = 100000
 	// briefWaits is after how many short waits in a row a context lingers.
 	briefWaits = 4
 	// maxSharing is how many contexts may spin on one pair of cores: each look of one
@@ -166,8 +170,8 @@ func (c *context) Sleep() {
 	if c.brief < briefWaits {
 		c.quick = 0
 	}
-	if c.spin && c.thread != nil {
-		atomic.StoreUint32(c.thread.u32(offSpin), 0)
+	if c.thread != nil {
+		set(c.thread.u32(offSpin), 0)
 	}
 	c.setSpin(false)
 }
@@ -182,8 +186,9 @@ func (c *context) Linger(wake <-chan struct{}) bool {
 	c.rest()
 	p.lingering.Add(1)
 	defer p.lingering.Add(-1)
-	if c.spin {
-		atomic.StoreUint32(c.thread.u32(offYield), 0)
+	if c.spin || c.near {
+		set(c.thread.u32(offYield), 0)
+		set(c.thread.u32(offSpin), stubTicks)
 	}
 	for last := c.waited; len(wake) == 0; {
 		c.letOthers()
@@ -244,19 +249,18 @@ func (c *context) give(t *thread) error {
 	c.setBrisk(c.quick >= quickTurns || c.brisk && c.quick >= quickTurns/2)
 	p := c.k.pacer
 	c.setSpin(c.quick >= quickTurns && p.maySpin(c.began))
+	c.near = !c.spin && c.short >= nearTurns && c.carried.n == 0 && p.active.Load() <= p.cores && c.began >= p.restEnd.Load()
 	spins, keep := uint32(0), uint32(math.MaxUint32)
-	if c.spin {
-		spins = stubTicks
-		if p.shared() {
-			keep = keepTicks
-		}
-	}
 	c.limit = turnTicks
-	if c.spin {
+	switch {
+	case c.near:
+		spins, keep = nearTicks, 0
+	case c.spin && p.shared():
+		spins, keep = stubTicks, keepTicks
+		c.limit = 2 * spinTicks
+	case c.spin:
+		spins = stubTicks
 		c.limit = spinTicks
-		if keep == keepTicks {
-			c.limit = 2 * spinTicks
-		}
 	}
 	if c.place(t) {
 		c.limit = partTicks
@@ -337,7 +341,7 @@ func (c *context) wait(t *thread) (err error) {
 		return nil // and nobody has had our core meanwhile
 	}
 	c.astray = true
-	found := c.spin && c.look(state)
+	found := (c.spin || c.near) && c.look(state)
 	if !found {
 		if c.spin && t.home != nowhere && c.k.pacer.active.Load() >= c.k.pacer.cores {
 			t.keepOff(nowhere) // it computes, and others want to as well
@@ -355,15 +359,20 @@ func (c *context) wait(t *thread) (err error) {
 	}
 	if tsc()-c.began < c.limit {
 		c.quick = min(c.quick+1, 2*quickTurns)
+		c.short = min(c.short+1, 2*nearTurns)
 	} else {
 		c.quick /= 2
+		c.short /= 2
 	}
 	return err
 }
 
 // look spins until the stub gives the context back or it takes too long.
 func (c *context) look(state *uint32) bool {
-	const looks = 200
+	looks, keep, most := uint32(200), uint64(keepTicks), c.limit
+	if c.near {
+		looks, keep, most = 10, 0, nearTicks
+	}
 	start := tsc()
 	for last, limit := start, uint64(lostTicks); ; {
 		if spin(state, looks) {
@@ -374,10 +383,10 @@ func (c *context) look(state *uint32) bool {
 			c.k.pacer.lost(now)
 			return false
 		}
-		if now-start > c.limit {
+		if now-start > most {
 			return false
 		}
-		if limit = lostTicks; now-start > keepTicks && (c.ready.Load() > 0 || c.k.pacer.shared()) {
+		if limit = lostTicks; now-start >= keep && (c.near || c.ready.Load() > 0 || c.k.pacer.shared()) {
 			c.letOthers()
 			limit = awayTicks
 		}
