@@ -179,11 +179,11 @@ func (c *context) Sleep() {
 // Linger implements platform.Context.
 func (c *context) Linger(wake <-chan struct{}) bool {
 	c.waited = tsc()
-	if c.brief < briefWaits || c.thread == nil {
-		return false
-	}
 	p := c.k.pacer
 	c.rest()
+	if c.brief < briefWaits || c.thread == nil || p.active.Load() > p.cores || c.waited < p.restEnd.Load() {
+		return false
+	}
 	p.lingering.Add(1)
 	defer p.lingering.Add(-1)
 	if c.spin || c.near {
@@ -195,6 +195,7 @@ func (c *context) Linger(wake <-chan struct{}) bool {
 		now := tsc()
 		if now-last > awayTicks {
 			p.lost(now)
+			return len(wake) > 0
 		}
 		if now-c.waited > lingerTicks {
 			return false
