@@ -33,6 +33,7 @@ type container struct {
 	mu      sync.Mutex
 	execs   map[string]process.Process // nil: reserved
 	running int                        // execs that run
+	kills   uint64                     // for want of memory, that have been told of
 	over    bool                       // init has ended: no more execs
 	idle    chan struct{}              // closed when over and nothing runs
 }

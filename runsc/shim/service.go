@@ -68,7 +68,7 @@ func newService(ctx context.Context, publisher shim.Publisher, sd shutdown.Servi
 		containers: map[string]*container{}, pingEvery: pingEvery, stuckAfter: stuckAfter,
 	}
 	if cgroups.Mode() != cgroups.Unified {
-		if s.oom, err = oomv1.New(publisher); err != nil {
+		if s.oom, err = oomv1.New(killNews{s}); err != nil {
 			return nil, fmt.Errorf("watch for the end of memory: %w", err)
 		}
 		go s.oom.Run(ctx)
@@ -255,6 +255,7 @@ func (s *service) ended(m member, e runc.Exit) {
 		case <-time.After(exitPatience):
 			log.G(s.ctx).WithField("id", m.c.id).Warn("processes of execs have not ended with their container")
 		}
+		s.lastKills(m.c)
 		s.tellEnd(m, e)
 	}()
 }

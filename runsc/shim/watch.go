@@ -11,46 +11,11 @@ import (
 
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/cgroups/v3/cgroup2"
-	eventtypes "github.com/containerd/containerd/api/events"
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
 	"ringfort/runsc/control"
 )
-
-// watchMemory has containerd told when the host kills an application of the container for want of memory.
-func (s *service) watchMemory(c *container) {
-	switch cg := c.cgroup.(type) {
-	case cgroup1.Cgroup:
-		if err := s.oom.Add(c.id, cg); err != nil {
-			log.G(s.ctx).WithError(err).WithField("id", c.id).Warn("watch for the end of memory")
-		}
-	case *cgroup2.Manager:
-		go s.watchMemory2(c.id, cg)
-	}
-}
-
-// watchMemory2 is watchMemory for cgroups v2. It ends with the cgroup.
-func (s *service) watchMemory2(id string, cg *cgroup2.Manager) {
-	events, errs := cg.EventChan()
-	var kills uint64
-	for {
-		select {
-		case e := <-events:
-			if e.OOMKill > kills {
-				kills = e.OOMKill
-				s.send(&eventtypes.TaskOOM{ContainerID: id})
-			}
-		case err := <-errs:
-			if err != nil {
-				log.G(s.ctx).WithError(err).WithField("id", id).Warn("watch for the end of memory")
-			}
-			return
-		case <-s.ctx.Done():
-			return
-		}
-	}
-}
 
 // How the watch over Sentries goes: each is asked every pingEvery, and taken for stuck when it has not answered for
 // stuckAfter.
