@@ -54,6 +54,21 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// TestLimits has a deadline for every request but those that wait for an end.
+func TestLimits(t *testing.T) {
+	for service, methods := range map[string]map[string]time.Duration{
+		"containerd.task.v3.Task/": {"Wait": 0, "Create": longLimit, "Start": longLimit, "Delete": longLimit, "State": shortLimit, "Stats": shortLimit, "Shutdown": shortLimit},
+		"containerd.runtime.sandbox.v1.Sandbox/": {"WaitSandbox": 0, "CreateSandbox": longLimit, "StartSandbox": longLimit, "StopSandbox": longLimit, "ShutdownSandbox": longLimit,
+			"SandboxStatus": shortLimit, "PingSandbox": shortLimit, "Platform": shortLimit, "SandboxMetrics": shortLimit},
+	} {
+		for name, want := range methods {
+			if got := limitOf("/" + service + name); got != want {
+				t.Errorf("%s has %v, not %v", name, got, want)
+			}
+		}
+	}
+}
+
 // TestNoPile has requests that hang come again and again: they are refused at last, and others when they have gone.
 func TestNoPile(t *testing.T) {
 	g := newGate()

@@ -75,7 +75,7 @@ func TestEnds(t *testing.T) {
 	}
 	defer l.Close()
 	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "from the host\n") }))
-	for _, runtime := range []string{"runc", "runsc"} {
+	for _, runtime := range []string{"runc", "runsc", "runsc-sandbox"} {
 		t.Run(runtime, func(t *testing.T) {
 			all := ends(l.Addr().String())
 			var made strings.Builder
@@ -95,15 +95,18 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// skipped tells of what the runc of Debian 12 cannot do.
-func (c *end) skipped(runtime string) bool { return runtime == "runc" && c.name == "users" }
+// skipped tells of what the runc of Debian 12 cannot do, of a pod that containerd 2.2.9 dies of when a shim makes its
+// sandbox, and of one that looks for the process of an image which such a sandbox does not have.
+func (c *end) skipped(runtime string) bool {
+	return runtime == "runc" && c.name == "users" || runtime == "runsc-sandbox" && (c.name == "host" || c.name == "processes")
+}
 
 func (c *end) manifest(runtime string) string {
-	m := pod(c.name, c.script, c.spec, c.container)
+	class := fmt.Sprintf(`"runtimeClassName":%q,`, runtime)
 	if runtime == "runc" {
-		m = strings.Replace(m, `"runtimeClassName":"runsc",`, "", 1)
+		class = ""
 	}
-	return m
+	return strings.Replace(pod(c.name, c.script, c.spec, c.container), `"runtimeClassName":"runsc",`, class, 1)
 }
 
 // check waits for the end.

@@ -271,7 +271,7 @@ func (n *node) run() error {
 			return err
 		}
 	}
-	return n.launch("kubelet", []string{kube, "--config=" + n.dir + "/kubelet.yaml", "--root-dir=" + n.dir + "/kubelet", "--hostname-override=localhost", "--node-ip=" + gateway,
+	return n.launch("kubelet", []string{kube, "--config=" + n.dir + "/kubelet.yaml", "--root-dir=" + n.dir + "/kubelet", "--hostname-override=localhost", "--node-ip=" + gateway, "--containerd=" + n.dir + "/c.sock",
 		"--cert-dir=" + n.dir + "/kubelet-certs"}, func() error {
 		out, err := n.kubectl("", "get", "node", "localhost", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 		if err == nil && out != "True" {

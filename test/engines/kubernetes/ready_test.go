@@ -86,7 +86,6 @@ type condition struct{ Type, Status string }
 // is in POD_ROUNDS. No figure fails the test.
 func TestReady(t *testing.T) {
 	class(t)
-	must(t, strings.NewReplacer("name: runsc", "name: runsc-sandbox", "handler: runsc", "handler: runsc-sandbox").Replace(manifestOf(t, "RuntimeClass")), "apply", "-f", "-")
 	must(t, "", "delete", "pod", "web", "--grace-period=1", "--timeout=60s")
 	var pod map[string]any
 	if err := json.Unmarshal([]byte(must(t, manifestOf(t, "Pod"), "create", "--dry-run=client", "-o", "json", "-f", "-")), &pod); err != nil {
