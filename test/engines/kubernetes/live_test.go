@@ -95,3 +95,18 @@ func TestRestarts(t *testing.T) {
 	}
 	must(t, "", "delete", "pod", "again", "--grace-period=1", "--timeout=60s")
 }
+
+// TestTermination has a pod be told of its end, first by its hook and then by a signal, and be waited for.
+func TestTermination(t *testing.T) {
+	class(t)
+	dir := t.TempDir()
+	spec := fmt.Sprintf(`,"terminationGracePeriodSeconds":60,"volumes":[{"name":"v","hostPath":{"path":%q}}]`, dir)
+	hook := `,"lifecycle":{"preStop":{"exec":{"command":["sh","-c","echo hook >> /v/said"]}}}` + fmt.Sprintf(scratchMount, "")
+	must(t, pod("told", "trap 'echo signal >> /v/said; sleep 1; echo end >> /v/said; exit 0' TERM; touch /v/up; while :; do sleep 0.1; done", spec, hook), "apply", "-f", "-")
+	must(t, "", "wait", "--for=condition=Ready", "pod/told", "--timeout=90s")
+	await(t, "yes", "exec", "told", "--", "sh", "-c", "test -e /v/up && echo yes")
+	must(t, "", "delete", "pod", "told", "--timeout=90s")
+	if said, err := os.ReadFile(filepath.Join(dir, "said")); string(said) != "hook\nsignal\nend\n" {
+		t.Errorf("it has said %q, %v", said, err)
+	}
+}
