@@ -48,7 +48,7 @@ func (b *birth) tree() *Tree {
 	return t
 }
 
-// enter makes the tree all that this process can see. Its mount namespace must be its own.
+// enter makes the tree all that this process can see, and takes its capabilities away. Its mount namespace must be its own.
 func (t *Tree) enter() error {
 	if err := isolate.PrivateMounts(); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (t *Tree) enter() error {
 			return fmt.Errorf("mount %s: %w", m.Destination, err)
 		}
 	}
-	return nil
+	return isolate.KeepCapabilities()
 }
 
 // cloneMount makes a detached copy of what is mounted at a path.
