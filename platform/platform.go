@@ -47,6 +47,18 @@ type Titler interface {
 	PID() int
 }
 
+// Mortal is an AddressSpace whose host process others than the Sentry can end: the host when memory is short, or a person.
+type Mortal interface {
+	// OnDeath has f called, once and soon, when the process has ended and was not released. f must not block. It is
+	// called at most once for an address space.
+	OnDeath(f func())
+	// Reserve puts memory of the host process's own at [addr, addr+length), in the place of what is there, that is of no
+	// use but to be free the moment the process is killed, before the host looks for another to kill: the memory of
+	// applications is a file's, which only the Sentry can give back. Nothing can access it. It is done like Map, and undone
+	// by Unmap. The host frees what is lowest first.
+	Reserve(addr, length uintptr)
+}
+
 // Context is the execution state of one application thread. Switch, Sleep and
 // Release are called by its owner only, Interrupt by anyone.
 type Context interface {

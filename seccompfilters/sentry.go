@@ -48,6 +48,7 @@ func ptracePlatform() []Rule {
 		allow(unix.SYS_SCHED_SETAFFINITY, "ptrace platform: a stub on its tracer's CPU"),
 		allow(unix.SYS_PROCESS_VM_READV, "ptrace platform: debug registers and stack of a stub"),
 		allow(unix.SYS_GETCPU, "ptrace platform: which CPU this is"),
+		allowIf(unix.SYS_PIDFD_OPEN, "ptrace platform: the end of a stub; the PID namespace holds nothing else", eq(1, unix.O_NONBLOCK|unix.O_EXCL)),
 	}
 }
 

@@ -33,6 +33,7 @@ type context struct {
 	space  *space
 	thread *tracee.Tracee
 	place  placement
+	vigil  vigil // over thread
 	xstate []byte
 	locked bool // the owner to its OS thread
 }
@@ -97,6 +98,7 @@ func (c *context) run(r *arch.Registers) (platform.Event, error) {
 		return platform.Event{}, c.dead(err)
 	}
 	if !status.Stopped() {
+		c.vigil.end()
 		c.thread, c.space = nil, nil
 		return platform.Event{}, platform.ErrDead
 	}
@@ -142,6 +144,7 @@ func (c *context) dead(err error) error {
 		if c.thread != nil {
 			reap(c.thread)
 		}
+		c.vigil.end()
 		c.thread, c.space = nil, nil
 		return platform.ErrDead
 	}
@@ -162,12 +165,14 @@ func (c *context) enter(s *space) error {
 	}
 	c.space, c.thread = s, t
 	c.target.Store(t)
+	c.vigil = keepVigil(t.TID, &s.mourner)
 	c.place.forget()
 	return nil
 }
 
 func (c *context) leave() {
 	c.target.Store(nil)
+	c.vigil.end()
 	if c.thread != nil {
 		endThread(c.thread)
 	}

@@ -237,3 +237,69 @@ func BenchmarkNewSpace(b *testing.B) {
 		as.Release()
 	}
 }
+
+// TestOnDeath has the host kill a stub while the kernel is at work for its only thread: the kernel is told at once.
+func TestOnDeath(t *testing.T) {
+	p := testPlatform(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	as := loadCode(t, p, []byte{0xb8, 0x27, 0x00, 0x00, 0x00, 0x0f, 0x05}) // mov eax, 39; syscall
+	told := make(chan struct{})
+	as.(platform.Mortal).OnDeath(func() { close(told) })
+	c := p.NewContext(new(atomic.Int32))
+	defer c.Release()
+	regs, fp := &arch.Registers{Rip: 0x400000}, &arch.FPState{}
+	fp.Reset()
+	if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
+		t.Fatalf("%+v, %v", ev, err)
+	}
+	if !as.(*space).mourner.present.Load() {
+		t.Skip("the host does not tell of the end of a thread (Linux 6.9)")
+	}
+	if err := unix.Kill(as.(*space).stub.keeper.PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-told:
+	case <-time.After(10 * time.Second): // it is never told
+		t.Error("nobody is told of the end of a stub")
+	}
+	as.Release()
+}
+
+// TestKilledMapper has the host kill a stub while the Sentry has it map memory: nobody waits for ever.
+func TestKilledMapper(t *testing.T) {
+	p := testPlatform(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	as := loadCode(t, p, []byte{0xb8, 0x27, 0x00, 0x00, 0x00, 0x0f, 0x05}) // mov eax, 39; syscall
+	c := p.NewContext(new(atomic.Int32))
+	defer c.Release()
+	regs, fp := &arch.Registers{Rip: 0x400000}, &arch.FPState{}
+	fp.Reset()
+	if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
+		t.Fatalf("%+v, %v", ev, err)
+	}
+	if !as.(*space).mourner.present.Load() {
+		t.Skip("the host does not tell of the end of a thread (Linux 6.9)")
+	}
+	const room = 0x100000000
+	for i := range uintptr(8) {
+		as.(platform.Mortal).Reserve(room+i<<26, 1<<26)
+	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- as.Flush() }()
+	time.Sleep(time.Millisecond) // the later, the more of it has been done
+	if err := unix.Kill(as.(*space).stub.keeper.PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-flushed:
+		if err == nil {
+			t.Log("it was done before the stub ended")
+		}
+	case <-time.After(10 * time.Second): // for ever
+		t.Error("who maps memory waits for a stub that has ended")
+	}
+	as.Release()
+}

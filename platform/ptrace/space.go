@@ -17,7 +17,10 @@ type space struct {
 	k    *keeper
 	stub *stub
 
+	mourner mourner
+
 	pending atomic.Bool // queue is not empty
+	heavy   atomic.Bool // what is queued takes memory: the host may kill the stub meanwhile
 	mu      sync.Mutex
 	queue   [][requestWords]uintptr
 }
@@ -36,8 +39,9 @@ func (s *space) Map(addr, length uintptr, file platform.HostFile, offset uint64,
 		fd = file.RW
 	}
 	flags := uintptr(unix.MAP_SHARED | unix.MAP_FIXED)
-	if populate {
+	if populate && s.mourner.present.Load() {
 		flags |= unix.MAP_POPULATE
+		s.heavy.Store(true)
 	}
 	s.push([requestWords]uintptr{unix.SYS_MMAP, addr, length, uintptr(prot), flags, uintptr(fd), uintptr(offset)})
 }
@@ -57,7 +61,14 @@ func (s *space) Flush() (err error) {
 	if !s.pending.Load() {
 		return nil
 	}
-	s.k.do(func() { err = s.flush(s.stub.keeper) })
+	s.k.do(func() {
+		t := s.stub.keeper
+		if s.heavy.Load() {
+			t.Gone = s.mourner.dead.Load
+			defer func() { t.Gone = nil }()
+		}
+		err = s.flush(t)
+	})
 	return err
 }
 
@@ -81,7 +92,20 @@ func (s *space) flush(t *tracee.Tracee) error {
 	}
 	s.queue = s.queue[:0]
 	s.pending.Store(false)
+	s.heavy.Store(false)
 	return first
+}
+
+// Reserve implements platform.Mortal.
+func (s *space) Reserve(addr, length uintptr) {
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED | unix.MAP_POPULATE
+	const noFile = ^uintptr(0)
+	if !s.mourner.present.Load() {
+		return
+	}
+	s.heavy.Store(true)
+	s.push([requestWords]uintptr{unix.SYS_MMAP, addr, length, unix.PROT_READ | unix.PROT_WRITE, flags, noFile, 0})
+	s.push([requestWords]uintptr{unix.SYS_MPROTECT, addr, length, unix.PROT_NONE})
 }
 
 // Release implements platform.AddressSpace.
@@ -103,7 +127,10 @@ func (s *space) thread() (*tracee.Tracee, error) {
 	return tracee.Seize(s.stub.keeper.PID, tid)
 }
 
-var _ platform.AddressSpace = (*space)(nil)
+var (
+	_ platform.AddressSpace = (*space)(nil)
+	_ platform.Mortal       = (*space)(nil)
+)
 
 // fresh is the state every application thread starts from: flat user segments.
 func fresh(r *arch.Registers) {

@@ -168,11 +168,17 @@ func (f *family) get() (*process, error) {
 		default:
 		}
 	}()
-	select {
-	case p := <-f.pool:
-		return p, nil
-	default:
-		return f.fork()
+	for {
+		select {
+		case p := <-f.pool:
+			if p.dead.Load() {
+				p.kill() // the host has ended it while it waited
+				continue
+			}
+			return p, nil
+		default:
+			return f.fork()
+		}
 	}
 }
 

@@ -51,10 +51,26 @@ func (t *thread) receive() error {
 			return nil
 		case t.p.dead.Load():
 			return errDead
+		case errno == unix.ENOENT && t.gone():
+			return errDead
 		case errno != unix.EINTR && errno != unix.ENOENT:
 			return errno
 		}
 	}
+}
+
+// gone reports whether the thread has ended. It waits for its process to end as well: not to go on asking lets that have
+// the core, and what we do about its end takes memory, which is free by then.
+func (t *thread) gone() bool {
+	fds := []unix.PollFd{{Fd: int32(t.listener), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, 0); n != 1 || err != nil || fds[0].Revents&unix.POLLHUP == 0 {
+		return false
+	}
+	const look, most = 10, 100
+	for n := 0; n < most && !t.p.dead.Load(); n++ {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(t.p.done), Events: unix.POLLIN}}, look)
+	}
+	return true
 }
 
 // answer lets the sleeping thread go on.

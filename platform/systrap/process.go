@@ -28,6 +28,8 @@ type process struct {
 	dead   atomic.Bool
 	buried atomic.Int32 // the second of died and kill frees
 
+	mourn atomic.Pointer[func()] // see OnDeath
+
 	mu      sync.Mutex // one request at a time
 	seq     uint32
 	home    int32 // the core the mapper is kept on
@@ -183,13 +185,17 @@ func (p *process) giveBack(t *thread) {
 
 // kill ends the host process. The caller uses p no more.
 func (p *process) kill() {
-	unix.Kill(p.pid, unix.SIGKILL)
+	if !p.dead.Load() {
+		unix.Kill(p.pid, unix.SIGKILL)
+	}
 	p.settle()
 }
 
 // end is kill, and waits until the host process runs no more.
 func (p *process) end() {
-	unix.Kill(p.pid, unix.SIGKILL)
+	if !p.dead.Load() {
+		unix.Kill(p.pid, unix.SIGKILL)
+	}
 	for !p.dead.Load() {
 		fds := []unix.PollFd{{Fd: int32(p.done), Events: unix.POLLIN}} // died writes to it
 		unix.Poll(fds, int(patience/time.Millisecond))
@@ -203,7 +209,15 @@ func (p *process) died() {
 	var one [8]byte
 	one[0] = 1
 	unix.Write(p.done, one[:])
+	p.tell()
 	p.settle()
+}
+
+// tell has the kernel told of the process's end.
+func (p *process) tell() {
+	if f := p.mourn.Swap(nil); f != nil {
+		(*f)()
+	}
 }
 
 // settle frees p when both its user and the host have let go.

@@ -95,9 +95,28 @@ func (s *space) short() bool {
 	return !s.titled && len(s.queue) <= maxCarried
 }
 
+// OnDeath implements platform.Mortal.
+func (s *space) OnDeath(f func()) {
+	s.p.mourn.Store(&f)
+	if s.p.dead.Load() {
+		s.p.tell()
+	}
+}
+
+// Reserve implements platform.Mortal.
+func (s *space) Reserve(addr, length uintptr) {
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED | unix.MAP_POPULATE
+	s.push(entry{unix.SYS_MMAP, addr, length, unix.PROT_READ | unix.PROT_WRITE, flags, noFile, 0})
+	s.push(entry{unix.SYS_MPROTECT, addr, length, unix.PROT_NONE})
+}
+
+// noFile is the descriptor of an anonymous mapping.
+const noFile = ^uintptr(0)
+
 // Release implements platform.AddressSpace.
 func (s *space) Release() {
 	p := s.p
+	p.mourn.Store(nil)
 	p.lineage = s.patches.l
 	switch {
 	case !p.asleep():
@@ -125,4 +144,7 @@ func (s *space) begin() {
 
 func (s *space) end() { s.running.Add(-1) }
 
-var _ platform.Patcher = (*space)(nil)
+var (
+	_ platform.Patcher = (*space)(nil)
+	_ platform.Mortal  = (*space)(nil)
+)

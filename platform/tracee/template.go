@@ -33,7 +33,7 @@ func NewTemplate(c *Code) (*Tracee, *arch.Registers, error) {
 	if pid > ^uintptr(4095) {
 		return nil, nil, fmt.Errorf("fork the template stub: %w", unix.Errno(-pid))
 	}
-	t := &Tracee{int(pid), int(pid)}
+	t := &Tracee{PID: int(pid), TID: int(pid)}
 	if status, err := t.Wait(); err != nil || !status.Stopped() {
 		return nil, nil, fmt.Errorf("template stub did not stop: status %#x: %v", uint32(status), err)
 	}

@@ -3,6 +3,7 @@ package tracee
 import (
 	"fmt"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,9 @@ const (
 // Tracee is a host thread stopped under the calling OS thread.
 type Tracee struct {
 	PID, TID int
+	// Gone, if set, tells that the process has ended, of which the host does not tell while there are threads for others to
+	// wait for: Wait then gives up with ESRCH.
+	Gone func() bool
 }
 
 // Ptrace makes a request that does not block.
@@ -47,22 +51,29 @@ func (t *Tracee) SetRegs(r *arch.Registers) error {
 // Wait waits for the tracee's next stop or end.
 func (t *Tracee) Wait() (unix.WaitStatus, error) {
 	var status uint32
-	for {
-		_, _, errno := syscall.Syscall6(syscall.SYS_WAIT4, uintptr(t.TID), uintptr(unsafe.Pointer(&status)),
-			unix.WALL, 0, 0, 0)
-		if errno == unix.EINTR {
-			continue
-		}
-		if errno != 0 {
+	flags := uintptr(unix.WALL)
+	if t.Gone != nil {
+		flags |= unix.WNOHANG
+	}
+	for pause := 10 * time.Microsecond; ; pause = min(2*pause, time.Millisecond) {
+		tid, _, errno := syscall.Syscall6(syscall.SYS_WAIT4, uintptr(t.TID), uintptr(unsafe.Pointer(&status)), flags, 0, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
 			return 0, errno
+		case tid != 0:
+			return unix.WaitStatus(status), nil
+		case t.Gone():
+			return 0, unix.ESRCH
+		default:
+			time.Sleep(pause)
 		}
-		return unix.WaitStatus(status), nil
 	}
 }
 
 // Seize attaches to a running thread and stops it.
 func Seize(pid, tid int) (*Tracee, error) {
-	t := &Tracee{pid, tid}
+	t := &Tracee{PID: pid, TID: tid}
 	if err := t.Ptrace(unix.PTRACE_SEIZE, 0, Options); err != nil {
 		return nil, fmt.Errorf("ptrace seize of stub thread %d: %w", tid, err)
 	}

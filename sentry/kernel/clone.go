@@ -152,6 +152,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 			return nil, unix.ENOMEM
 		}
 		n.mmp.Store(m)
+		k.mourn(m)
 	}
 	if !has(unix.CLONE_VM) || has(unix.CLONE_VFORK) {
 		n.altStack = t.altStack
@@ -541,6 +542,7 @@ func (tg *ThreadGroup) Start() { tg.Leader().start() }
 func (t *Task) install(im *Image) {
 	im.MM.SetOwner(t.tg.pid)
 	old := t.mmp.Swap(im.MM)
+	t.k.mourn(im.MM)
 	if old != nil {
 		old.DecUsers()
 	}

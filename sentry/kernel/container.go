@@ -96,8 +96,14 @@ func (c *Container) Platform() platform.Platform { return c.platform }
 // shown them.
 func (c *Container) SetLimits(memory int64, cpus float64) {
 	c.memory.Store(memory)
+	if memory > 0 {
+		c.k.memory.Spare(memory)
+	}
 	c.quota.Store(int64(cpus * 1000))
 }
+
+// MemoryLimit returns where the limit is kept, 0 for none.
+func (c *Container) MemoryLimit() *atomic.Int64 { return &c.memory }
 
 // Limits returns what SetLimits was told.
 func (c *Container) Limits() (memory int64, cpus float64) {

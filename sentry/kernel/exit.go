@@ -43,12 +43,15 @@ func (t *Task) exit() {
 	if last {
 		t.stopTimers()
 	}
+	t.mmp.Store(nil)
+	m.DecUsers() // first, for others may be waiting for memory
+	if t.lastWords != nil {
+		t.lastWords()
+	}
+	t.exitIPC(last)
 	if f := t.fds.Swap(nil); f != nil {
 		f.DecRef(t)
 	}
-	t.mmp.Store(nil)
-	m.DecUsers()
-	t.exitIPC(last)
 	t.fs.Load().DecRef()
 	t.releaseNamespaces()
 	t.leave()

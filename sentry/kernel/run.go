@@ -89,7 +89,10 @@ func (t *Task) prepareUser() bool {
 // sandbox itself is in order.
 func (t *Task) hostFailure(doing string, err error) {
 	if !errors.Is(err, platform.ErrDead) || t.attention.Load()&attnKill == 0 {
-		t.k.log.Warn("application killed: the host failed to "+doing, "pid", t.ThreadGroupID(), "comm", t.Name(), "err", err)
+		pid := t.ThreadGroupID()
+		t.lastWords = func() {
+			t.k.log.Warn("application killed: the host failed to "+doing, "pid", pid, "comm", t.Name(), "err", err)
+		}
 	}
 	t.tg.kill(ExitStatus{Signal: int32(unix.SIGKILL)})
 }

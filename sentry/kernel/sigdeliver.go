@@ -232,7 +232,8 @@ func (t *Task) pushFrame(info *SignalInfo, a *SigAction, mask SignalSet, stack S
 		return false // x86-64 has no other way back
 	}
 	if err := t.ctx.SaveFP(&t.fp); err != nil {
-		return false
+		t.hostFailure("save the state of the processor", err)
+		return true // no handler will run
 	}
 	sp := t.regs.Rsp - arch.RedZone
 	if a.Flags&saOnStack != 0 && stack.Flags&SSDisable == 0 && stack.Size > 0 && !stack.contains(t.regs.Rsp) {

@@ -79,7 +79,9 @@ type Task struct {
 	exited   bool         // guarded by Kernel.tree
 	exitCode ExitStatus
 	vfork    chan struct{} // closed when a vfork child execs or exits
-	started  int64         // monotonic
+	// lastWords is called when its memory is free, for to write takes some.
+	lastWords func()
+	started   int64 // monotonic
 
 	cpu      stopwatch // runs unless the task sleeps
 	user     stopwatch // runs while the application does

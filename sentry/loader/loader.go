@@ -86,6 +86,7 @@ func (l *Loader) loadELF(t *kernel.Task, d *vfs.Description, args *kernel.LoadAr
 	if err != nil {
 		return nil, unix.ENOMEM
 	}
+	m.LimitBy(t.Container().MemoryLimit())
 	defer func() {
 		if err != nil {
 			m.DecUsers()

@@ -19,7 +19,7 @@ func (m *MemoryManager) Fork(p platform.Platform, flush func() error) (*MemoryMa
 	if p, ok := n.as.(platform.Patcher); ok {
 		p.InheritPatches(m.as)
 	}
-	n.brk = m.brk
+	n.brk, n.allowance = m.brk, m.allowance
 	n.setTitle(m.title)
 	n.Info = m.Info
 	n.dumpable.Store(m.Info.Dumpable == 1)
@@ -73,6 +73,7 @@ func (m *MemoryManager) forkVMA(n *MemoryManager, v *vma) error {
 		}
 		q := p.sub(part)
 		q.file.IncRef(q.fileRange())
+		q.own = false
 		n.addPMA(q)
 		n.hostMap(q)
 	}

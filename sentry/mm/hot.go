@@ -67,7 +67,7 @@ func (m *MemoryManager) copyHot(n *MemoryManager, v *vma) {
 			m.file.DecRef(fr)
 			return
 		}
-		q := &pma{Range: p.Range, file: m.file, off: fr.Start, prot: p.prot, private: true}
+		q := &pma{Range: p.Range, file: m.file, off: fr.Start, prot: p.prot, private: true, own: true}
 		n.addPMA(q)
 		n.hostMap(q)
 	}

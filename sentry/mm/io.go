@@ -22,12 +22,16 @@ func (m *MemoryManager) view(r usermem.Range, at usermem.Access, force bool) (b 
 	}
 	part := p.Intersect(r)
 	off := p.off + uint64(part.Start-p.Start)
-	b, err := p.file.Internal(memmap.Range{Start: off, End: off + uint64(part.Len())}, at)
+	fr := memmap.Range{Start: off, End: off + uint64(part.Len())}
+	if at.Write && part.Len() >= usermem.PageSize && m.limited() && !m.resident(p, fr) {
+		return b, false
+	}
+	b, err := p.file.Internal(fr, at)
 	return b, err == nil
 }
 
-// ready makes the page at a ready for the access, as a fault would.
-func (m *MemoryManager) ready(a usermem.Addr, at usermem.Access, force bool) error {
+// ready makes the page at a ready for the access, as a fault would. n is how many bytes are to be accessed in all.
+func (m *MemoryManager) ready(a usermem.Addr, n uint64, at usermem.Access, force bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	v, err := m.vmaFor(a, 64<<20)
@@ -46,6 +50,9 @@ func (m *MemoryManager) ready(a usermem.Addr, at usermem.Access, force bool) err
 	}
 	if force && at.Write && p.cow {
 		return unix.EFAULT
+	}
+	if at.Write && n >= usermem.PageSize && m.limited() {
+		return m.bring(p, a, n)
 	}
 	return nil
 }
@@ -68,7 +75,7 @@ func (m *MemoryManager) access(addr usermem.Addr, n int, at usermem.Access, forc
 				return done, unix.EFAULT
 			}
 			faulted = a + 1
-			if err := m.ready(a, at, force); err != nil {
+			if err := m.ready(a, uint64(end-a), at, force); err != nil {
 				return done, err
 			}
 			continue
@@ -188,7 +195,7 @@ func (m *MemoryManager) Blocks(addr usermem.Addr, n int, at usermem.Access, f fu
 		if attempt == a+1 {
 			return 0, unix.EFAULT
 		}
-		if err := m.ready(a, at, false); err != nil {
+		if err := m.ready(a, uint64(end-a), at, false); err != nil {
 			if a == addr {
 				return 0, err
 			}

@@ -28,6 +28,9 @@ type MemoryManager struct {
 
 	total, data, locked uint64 // bytes of VMAs: all, private writable, mlocked
 	rss, maxRSS         atomic.Int64
+	own                 int64         // bytes of pages that end with it
+	allowance           *atomic.Int64 // see LimitBy
+	ballast             usermem.Addr  // bytes, from layout.Min on
 
 	lockFuture bool
 	touch      touch
@@ -309,9 +312,15 @@ func (m *MemoryManager) Usage() Usage {
 // MaxRSS returns the most that was resident at any time, in bytes. It takes no lock.
 func (m *MemoryManager) MaxRSS() uint64 { return uint64(m.maxRSS.Load()) }
 
-func (m *MemoryManager) addRSS(n int64) {
+// count adds (or with sign -1 removes) the size of p to what is resident. m.mu is held for writing.
+func (m *MemoryManager) count(p *pma, sign int64) {
+	n := int64(p.Len()) * sign
 	if now := m.rss.Add(n); now > m.maxRSS.Load() {
 		m.maxRSS.Store(now)
+	}
+	if p.own {
+		m.own += n
+		m.trim()
 	}
 }
 

@@ -160,7 +160,7 @@ func (m *MemoryManager) move(r usermem.Range, n usermem.Addr, fixed, keep bool, 
 	}
 	m.insertVMA(&w)
 	for _, p := range pages {
-		m.addRSS(-int64(p.Len()))
+		m.count(p, -1)
 		p.Start, p.End = addr+(p.Start-r.Start), addr+(p.End-r.Start)
 		m.hostMap(p)
 		m.addPMA(p)

@@ -34,11 +34,11 @@ func (m *MemoryManager) hostMap(p *pma) {
 
 // addPMA inserts p, merged with its neighbours where they continue each other.
 func (m *MemoryManager) addPMA(p *pma) {
-	m.addRSS(int64(p.Len()))
+	m.count(p, 1)
 	i := m.pmas.after(p.Start)
 	joins := func(a, b *pma) bool {
 		return a.End == b.Start && a.file == b.file && a.off+uint64(a.Len()) == b.off &&
-			a.prot == b.prot && a.cow == b.cow && a.private == b.private
+			a.prot == b.prot && a.cow == b.cow && a.private == b.private && a.own == b.own
 	}
 	if i > 0 && joins(m.pmas.list[i-1], p) {
 		prev := m.pmas.list[i-1]
@@ -102,7 +102,7 @@ func (m *MemoryManager) dropPages(r usermem.Range, keepPrivate bool) {
 		if !whole {
 			m.as.Unmap(uintptr(p.Start), uintptr(p.Len()))
 		}
-		m.addRSS(-int64(p.Len()))
+		m.count(p, -1)
 		m.dead = append(m.dead, held{p.file, p.fileRange()})
 	}
 	if whole {
@@ -194,7 +194,7 @@ func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr) error 
 			return err
 		}
 	}
-	p := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true}
+	p := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
 	m.addPMA(p)
 	m.hostMap(p)
 	return nil
@@ -222,7 +222,7 @@ func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
 		return err
 	}
 	m.dropPagesQuietly(r)
-	q := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true}
+	q := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
 	m.addPMA(q)
 	m.hostMap(q)
 	return nil
@@ -251,8 +251,8 @@ func (m *MemoryManager) retake(r usermem.Range) {
 	took := slices.Clone(m.pmas.list[i:j])
 	m.pmas.list = slices.Delete(m.pmas.list, i, j)
 	for _, p := range took {
-		p.cow = false
-		m.addRSS(-int64(p.Len()))
+		m.count(p, -1)
+		p.cow, p.own = false, true
 		m.hostMap(p)
 		m.addPMA(p)
 	}
@@ -262,7 +262,7 @@ func (m *MemoryManager) retake(r usermem.Range) {
 func (m *MemoryManager) dropPagesQuietly(r usermem.Range) {
 	i, j := m.isolatePMAs(r)
 	for _, p := range m.pmas.list[i:j] {
-		m.addRSS(-int64(p.Len()))
+		m.count(p, -1)
 		m.dead = append(m.dead, held{p.file, p.fileRange()})
 	}
 	m.pmas.list = slices.Delete(m.pmas.list, i, j)

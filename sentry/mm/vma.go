@@ -54,6 +54,8 @@ type pma struct {
 	// private is set for pages that belong to the address space alone (anonymous
 	// or copied), clear for pages of the VMA's object.
 	private bool
+	// own is set for private pages that are not inherited by fork(2).
+	own bool
 }
 
 func (p *pma) bounds() usermem.Range { return p.Range }

@@ -24,7 +24,7 @@ const FileSize = 256 << 30
 const chunkPages = 1 << 15
 
 // maxDirty is how much freed but not yet cleared memory is kept for reuse
-// before it is given back to the host, in bytes.
+// before it is given back to the host, in bytes, where the host sets no limit.
 const maxDirty = 16 << 20
 
 // ErrNoMemory is returned by Allocate at the sandbox's limit.
@@ -36,8 +36,12 @@ type File struct {
 	base   unsafe.Pointer // of the mapping, outside the Go heap
 	counts [FileSize / usermem.PageSize / chunkPages]atomic.Pointer[[chunkPages]atomic.Int32]
 
-	used  atomic.Int64 // bytes with a count above zero
-	limit atomic.Int64 // of used; 0 is none
+	present [FileSize / usermem.PageSize / chunkPages]atomic.Pointer[present]
+	brought atomic.Uint64 // bytes, see Brought
+
+	used  atomic.Int64  // bytes with a count above zero
+	limit atomic.Int64  // of used; 0 is none
+	keep  atomic.Uint64 // how much may be dirty, in bytes
 
 	mu         sync.Mutex
 	free       *btree.BTreeG[run] // clean or dirty, by start; neighbours of one kind are merged
@@ -77,8 +81,13 @@ func NewFrom(ro, rw *os.File) (*File, error) {
 		return nil, fmt.Errorf("map the memory file: %w", errno)
 	}
 	base := *(*unsafe.Pointer)(unsafe.Pointer(&addr))
-	return &File{ro: ro, rw: rw, base: base, free: btree.NewG(16, byStart)}, nil
+	f := &File{ro: ro, rw: rw, base: base, free: btree.NewG(16, byStart)}
+	f.keep.Store(maxDirty)
+	return f, nil
 }
+
+// Spare says that the host gives some of those who use f no more than n bytes: little of it may lie idle from now on.
+func (f *File) Spare(n int64) { f.keep.Store(min(f.keep.Load(), uint64(n)/64)) }
 
 // SetLimit bounds the memory in use, in bytes; 0 removes the bound.
 func (f *File) SetLimit(n int64) { f.limit.Store(n) }
@@ -246,10 +255,11 @@ func (f *File) Unshared(off uint64) bool { return f.count(off/usermem.PageSize).
 func (f *File) release(r run) {
 	f.used.Add(-int64(r.end - r.start))
 	f.mu.Lock()
-	if r.end-r.start <= maxDirty/4 {
+	keep := f.keep.Load()
+	if r.end-r.start <= keep/4 {
 		f.dirty = append(f.dirty, r)
 		f.dirtyBytes += r.end - r.start
-		if f.dirtyBytes <= maxDirty && len(f.dirty) < 1024 {
+		if f.dirtyBytes <= keep && len(f.dirty) < 1024 {
 			f.mu.Unlock()
 			return
 		}
@@ -276,6 +286,7 @@ func (f *File) punch(r run) {
 	if err != nil {
 		clear(f.Bytes(memmap.Range{Start: r.start, End: r.end}))
 	}
+	f.forget(memmap.Range{Start: r.start, End: r.end})
 	f.mu.Lock()
 	f.insertFree(r)
 	f.mu.Unlock()

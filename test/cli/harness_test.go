@@ -135,7 +135,7 @@ func (e *env) id() string {
 }
 
 // applets are the names of busybox that the bundles have.
-var applets = []string{"sh", "cat", "echo", "sleep", "true", "false", "env", "pwd", "id", "ls", "test", "kill", "head", "tail", "tty", "stty", "wc", "hostname", "mount", "ps", "touch", "rm", "mkdir", "readlink", "date", "dd"}
+var applets = []string{"sh", "awk", "cat", "echo", "sleep", "true", "false", "env", "pwd", "id", "ls", "test", "kill", "head", "tail", "tty", "stty", "wc", "hostname", "mount", "ps", "touch", "rm", "mkdir", "readlink", "date", "dd"}
 
 // bundle makes a bundle with busybox; changes are made on a configuration that runs args.
 func (e *env) bundle(args []string, change ...func(*specs.Spec)) string {

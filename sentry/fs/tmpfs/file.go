@@ -56,6 +56,30 @@ func (f *regFile) Read(c vfs.Caller, d *vfs.Description, dst seq, off int64) (in
 	return done, nil
 }
 
+// A bringer has pages of the memory file made present by who is to account for them: where the host limits memory, it is
+// the writer that waits when there are no more, or is killed, not the Sentry.
+type bringer interface{ Bring(r memmap.Range) error }
+
+const (
+	bringMost   = 1 << 20  // at once
+	bringAround = 64 << 10 // and as much ahead as there is
+)
+
+// bring has the pages of r, which are those at off, made present.
+func (in *inode) bring(c vfs.Caller, off uint64, r memmap.Range) error {
+	b, ok := c.(bringer)
+	if !ok || in.fs.mem.Present(r) {
+		return nil
+	}
+	if r.Len() < bringAround {
+		if ahead, _, ok := in.obj.Hold(off&^usermem.PageMask, bringAround); ok {
+			defer in.fs.mem.DecRef(pgalloc.Pages(ahead))
+			r = ahead
+		}
+	}
+	return b.Bring(pgalloc.Pages(r))
+}
+
 // Write copies pages in. Only size and allocation are under the inode's lock.
 func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src seq, off int64) (int64, int64, error) {
 	in := f.in
@@ -84,12 +108,14 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src seq, off int64) (i
 	}
 	done := int64(0)
 	for src = src.Take(int(fit)); done < fit; {
-		r, length, ok := in.obj.Hold(uint64(off+done), uint64(fit-done))
+		r, length, ok := in.obj.Hold(uint64(off+done), min(uint64(fit-done), bringMost))
 		if !ok {
 			break // punched under us
 		}
-		var k int
-		k, err = src.CopyIn(in.fs.mem.Bytes(r))
+		k := 0
+		if err = in.bring(c, uint64(off+done), r); err == nil {
+			k, err = src.CopyIn(in.fs.mem.Bytes(r))
+		}
 		in.fs.mem.DecRef(pgalloc.Pages(r))
 		done += int64(k)
 		if err != nil || uint64(k) < length {
