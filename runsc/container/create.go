@@ -357,7 +357,9 @@ func (b *birth) openExit() (*os.File, error) {
 // is lower: when memory is short the application shall end by SIGKILL, as it
 // would natively, not its whole sandbox.
 func (b *birth) setOOMScore() (later int) {
-	const lead = 900 // of a range from -1000 to 1000; -1000 would mean never (proc_pid_oom_score_adj(5))
+	// So much that the Sentry comes after all others even if it has touched all the memory there may be, which counts as
+	// 1000; -1000 would mean never (proc_pid_oom_score_adj(5)).
+	const lead = 1000
 	adj := 0
 	if a := b.Spec.Process.OOMScoreAdj; a != nil {
 		adj = *a
