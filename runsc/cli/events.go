@@ -15,7 +15,7 @@ type event struct {
 }
 
 func eventsCommand() *command {
-	c := newCommand("events", "<container-id>", "print statistics of a container again and again", 1, 1)
+	c := newCommand("events", "<container-id>", "print statistics of a container again and again, and when memory is short", 1, 1)
 	interval := c.flags.Duration("interval", 5*time.Second, "`time` between two lines")
 	once := c.flags.Bool("stats", false, "print one line and end")
 	c.run = func(a *app, args []string) error {
@@ -25,6 +25,7 @@ func eventsCommand() *command {
 		}
 		defer ct.Close()
 		out := json.NewEncoder(a.out)
+		kills := ct.OOMKills()
 		for {
 			usage, err := ct.Usage()
 			if err != nil {
@@ -33,8 +34,27 @@ func eventsCommand() *command {
 			if err := out.Encode(&event{Type: "stats", ID: ct.ID, Data: usage}); err != nil || *once {
 				return err
 			}
-			time.Sleep(*interval)
+			if err := awaitOOM(ct, &kills, *interval, out); err != nil {
+				return err
+			}
 		}
 	}
 	return c
+}
+
+// awaitOOM writes an event whenever the host kills for want of memory in the container's cgroup, for some time.
+func awaitOOM(ct *container.Container, kills *uint64, long time.Duration, out *json.Encoder) error {
+	const look = 200 * time.Millisecond
+	for end := time.Now().Add(long); ; {
+		time.Sleep(min(look, max(0, time.Until(end))))
+		if n := ct.OOMKills(); n > *kills {
+			*kills = n
+			if err := out.Encode(&event{Type: "oom", ID: ct.ID}); err != nil {
+				return err
+			}
+		}
+		if !time.Now().Before(end) {
+			return nil
+		}
+	}
 }

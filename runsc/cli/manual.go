@@ -71,7 +71,8 @@ them inside. What is not given stays as it is.`,
 echo '{"memory":{"limit":268435456}}' | runsc update --resources - web`},
 	"events": {`Prints statistics as JSON, one line each --interval: CPU and memory of the whole sandbox
 from the host's cgroup, in the form of runc, and under "sandbox" what only the Sentry knows,
-such as the system calls that were asked for and are not there.`,
+such as the system calls that were asked for and are not there. When the host has killed a
+program of the container for want of memory there is a line of type "oom".`,
 		`# once
 runsc events --stats web
 runsc events --interval 10s web`},

@@ -117,6 +117,9 @@ func (b *birth) stay(signals chan os.Signal, r *relay) (int, error) {
 				return ws.ExitCode(), nil
 			}
 			how := describe(st)
+			if limit, _ := limits(b.Spec); limit > 0 && b.OOMKills() > 0 {
+				how += fmt.Sprintf(", for want of memory: linux.resources.memory.limit is %d", limit)
+			}
 			if words := lastWords(b.LogFile); words != "" {
 				how += ": " + words
 			}

@@ -87,6 +87,19 @@ func (c *Container) Usage() (*Usage, error) {
 	return u, nil
 }
 
+// OOMKills returns how often the host has killed in the container's cgroup for want of memory, 0 if it does not say.
+func (c *Container) OOMKills() uint64 {
+	m, err := c.cgroupManager()
+	if err != nil {
+		return 0
+	}
+	n, err := m.OOMKillCount()
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 func (u *Usage) fromCgroup(st *cgroups.Stats) {
 	cpu := &st.CpuStats
 	u.CPU.Usage.Total, u.CPU.Usage.Percpu = cpu.CpuUsage.TotalUsage, cpu.CpuUsage.PercpuUsage
