@@ -39,10 +39,18 @@ type image struct {
 	execStack bool
 }
 
-// read reads exactly len(b) bytes at off; ENOEXEC if the file is shorter.
-func read(t *kernel.Task, d *vfs.Description, b []byte, off uint64) error {
+// readAt reads from a file.
+type readAt func(b []byte, off int64) (int64, error)
+
+// fileReader returns the readAt of an open file.
+func fileReader(t *kernel.Task, d *vfs.Description) readAt {
+	return func(b []byte, off int64) (int64, error) { return d.ReadAt(t, usermem.BytesSeq(b), off) }
+}
+
+// full reads exactly len(b) bytes at off; ENOEXEC if the file is shorter.
+func (r readAt) full(b []byte, off uint64) error {
 	for len(b) > 0 {
-		n, err := d.ReadAt(t, usermem.BytesSeq(b), int64(off))
+		n, err := r(b, int64(off))
 		if err != nil {
 			return err
 		}
@@ -55,9 +63,9 @@ func read(t *kernel.Task, d *vfs.Description, b []byte, off uint64) error {
 }
 
 // parse reads the headers of an ELF file.
-func parse(t *kernel.Task, d *vfs.Description) (*image, error) {
+func parse(r readAt) (*image, error) {
 	var h [ehdrSize]byte
-	if err := read(t, d, h[:], 0); err != nil {
+	if err := r.full(h[:], 0); err != nil {
 		return nil, err
 	}
 	le := binary.LittleEndian
@@ -72,7 +80,7 @@ func parse(t *kernel.Task, d *vfs.Description) (*image, error) {
 		return nil, unix.ENOEXEC
 	}
 	table := make([]byte, n*phdrSize)
-	if err := read(t, d, table, im.phoff); err != nil {
+	if err := r.full(table, im.phoff); err != nil {
 		return nil, err
 	}
 	for i := range n {
@@ -82,11 +90,11 @@ func parse(t *kernel.Task, d *vfs.Description) (*image, error) {
 			paddr: le.Uint64(b[24:]), filesz: le.Uint64(b[32:]), memsz: le.Uint64(b[40:]), align: le.Uint64(b[48:]),
 		})
 	}
-	return im, im.check(t, d)
+	return im, im.check(r)
 }
 
 // check looks at each program header once.
-func (im *image) check(t *kernel.Task, d *vfs.Description) error {
+func (im *image) check(r readAt) error {
 	last := uint64(0)
 	loads := 0
 	for i := range im.phdrs {
@@ -105,7 +113,7 @@ func (im *image) check(t *kernel.Task, d *vfs.Description) error {
 				return unix.ENOEXEC
 			}
 			b := make([]byte, p.filesz)
-			if err := read(t, d, b, p.off); err != nil {
+			if err := r.full(b, p.off); err != nil {
 				return err
 			}
 			if b[len(b)-1] != 0 {

@@ -75,7 +75,7 @@ func (l *Loader) Load(t *kernel.Task, args *kernel.LoadArgs) (*kernel.Image, err
 
 // loadELF loads the ELF file d with its interpreter into a fresh address space.
 func (l *Loader) loadELF(t *kernel.Task, d *vfs.Description, args *kernel.LoadArgs, execFn string) (_ *kernel.Image, err error) {
-	im, err := parse(t, d)
+	im, err := parse(fileReader(t, d))
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (l *Loader) loadInterp(t *kernel.Task, m *mm.MemoryManager, name string, ra
 		return nil, err
 	}
 	defer d.DecRef(t)
-	im, err := parse(t, d)
+	im, err := parse(fileReader(t, d))
 	if err == unix.ENOEXEC {
 		err = unix.ELIBBAD
 	}
