@@ -34,7 +34,9 @@ func tools() string {
 type node struct {
 	dir   string
 	procs []*daemon
-	ports struct{ etcd, peer, api, kubelet, proxy int }
+	// hostPorts says that the host has chains of CNI's portmap which are not ours.
+	hostPorts bool
+	ports     struct{ etcd, peer, api, kubelet, proxy int }
 }
 
 // A daemon is a process of a node.
@@ -62,7 +64,7 @@ func mainCode(m *testing.M) int {
 		fmt.Println(err)
 		return 1
 	}
-	lab = &node{dir: dir}
+	lab = &node{dir: dir, hostPorts: exec.Command("iptables", "-t", "nat", "-S", "CNI-HOSTPORT-DNAT").Run() == nil}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	go func() { // whoever loses patience shall find a clean machine all the same
@@ -361,6 +363,9 @@ func (n *node) takeDown() {
 	}
 	exec.Command(filepath.Join(tools(), "bin", "kube-proxy"), "--cleanup").Run()
 	removeChains()
+	if !n.hostPorts {
+		removeHostPorts()
+	}
 	exec.Command("ip", "link", "del", bridge).Run()
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for _, line := range strings.Split(string(mounts), "\n") {
@@ -387,6 +392,19 @@ func removeChains() {
 			exec.Command(program, strings.Fields(args)...).Run()
 		}
 	}
+}
+
+// removeHostPorts removes the chains that CNI's portmap shares among all pods of a host and leaves for the next.
+func removeHostPorts() {
+	const nat = "-t nat "
+	for _, args := range []string{
+		nat + "-D PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT", nat + "-D OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
+		nat + "-F CNI-HOSTPORT-DNAT", nat + "-X CNI-HOSTPORT-DNAT", nat + "-F CNI-HOSTPORT-MASQ", nat + "-F CNI-HOSTPORT-SETMARK", nat + "-X CNI-HOSTPORT-SETMARK",
+	} {
+		exec.Command("iptables", strings.Fields(args)...).Run()
+	}
+	exec.Command("iptables", "-t", "nat", "-D", "POSTROUTING", "-m", "comment", "--comment", "CNI portfwd requiring masquerade", "-j", "CNI-HOSTPORT-MASQ").Run()
+	exec.Command("iptables", "-t", "nat", "-X", "CNI-HOSTPORT-MASQ").Run()
 }
 
 // removeGroups removes a cgroup with those below.
