@@ -47,8 +47,11 @@ func fileReader(t *kernel.Task, d *vfs.Description) readAt {
 	return func(b []byte, off int64) (int64, error) { return d.ReadAt(t, usermem.BytesSeq(b), off) }
 }
 
-// full reads exactly len(b) bytes at off; ENOEXEC if the file is shorter.
+// full reads exactly len(b) bytes at off; ENOEXEC if the file is shorter, EINVAL if no file is that long.
 func (r readAt) full(b []byte, off uint64) error {
+	if int64(off) < 0 {
+		return unix.EINVAL
+	}
 	for len(b) > 0 {
 		n, err := r(b, int64(off))
 		if err != nil {
