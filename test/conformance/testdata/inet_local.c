@@ -147,12 +147,12 @@ static void *both(void *x) {
 	long in = 0, out = 0;
 	static __thread char b[70001];
 	fcntl(f, F_SETFL, O_NONBLOCK);
-	for (int n;;) {
-		struct pollfd p = {f, POLLIN | (out < 8 << 20 ? POLLOUT : 0), 0};
+	for (int n, end = 0; !end || out < 8 << 20;) { /* the peer may be done first */
+		struct pollfd p = {f, (end ? 0 : POLLIN) | (out < 8 << 20 ? POLLOUT : 0), 0};
 		CHECK(poll(&p, 1, 10000) == 1);
 		if (p.revents & POLLIN) {
 			if ((n = read(f, b, sizeof b)) == 0)
-				break;
+				end = 1;
 			for (int i = 0; i < n; i += 997)
 				CHECK(b[i] == (char)((in + i) * 7));
 			in += n;
