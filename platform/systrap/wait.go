@@ -23,7 +23,8 @@ const (
 	// spinTicks is how long we look for the stub before we sleep; about what sleeping
 	// and waking cost.
 	spinTicks = 60000
-	// turnTicks is the longest turn that counts as short while both sleep in between.
+	// turnTicks is the longest turn that counts as short while both sleep in between and
+	// the task talks to others: most of it may be waking cores, which spinning saves.
 	turnTicks = 400000
 	// partTicks is the same when the stub's core has first to wake up.
 	partTicks = 500000
@@ -104,55 +105,40 @@ func (p *pacer) lost(now uint64) {
 	p.restEnd.Store(now + rest)
 }
 
-// wake counts the context as active.
-func (c *context) wake() {
-	if c.active {
+// count keeps n the number of contexts for which *is is true.
+func count(n *atomic.Int32, is *bool, on bool) {
+	if *is == on {
 		return
 	}
-	c.active = true
-	c.k.pacer.active.Add(1)
-	if c.brisk {
+	*is = on
+	if on {
+		n.Add(1)
+	} else {
+		n.Add(-1)
+	}
+}
+
+// wake counts the context as active.
+func (c *context) wake() {
+	if !c.active && c.brisk {
 		c.k.pacer.brisk.Add(1)
 	}
+	count(&c.k.pacer.active, &c.active, true)
 }
 
 // rest counts it as inactive.
 func (c *context) rest() {
-	if !c.active {
-		return
-	}
-	c.active = false
-	c.k.pacer.active.Add(-1)
-	if c.brisk {
+	if c.active && c.brisk {
 		c.k.pacer.brisk.Add(-1)
 	}
+	count(&c.k.pacer.active, &c.active, false)
 }
 
 // setBrisk notes whether the context makes short turns. It is active.
-func (c *context) setBrisk(on bool) {
-	if c.brisk == on {
-		return
-	}
-	c.brisk = on
-	if on {
-		c.k.pacer.brisk.Add(1)
-	} else {
-		c.k.pacer.brisk.Add(-1)
-	}
-}
+func (c *context) setBrisk(on bool) { count(&c.k.pacer.brisk, &c.brisk, on) }
 
 // setSpin notes whether the context spins.
-func (c *context) setSpin(on bool) {
-	if c.spin == on {
-		return
-	}
-	c.spin = on
-	if on {
-		c.k.pacer.spinning.Add(1)
-	} else {
-		c.k.pacer.spinning.Add(-1)
-	}
-}
+func (c *context) setSpin(on bool) { count(&c.k.pacer.spinning, &c.spin, on) }
 
 // Inherit implements platform.Context.
 func (c *context) Inherit(parent platform.Context) {
@@ -252,7 +238,10 @@ func (c *context) give(t *thread) error {
 	c.setSpin(c.quick >= quickTurns && p.maySpin(c.began))
 	c.near = !c.spin && c.short >= nearTurns && c.carried.n == 0 && p.active.Load() <= p.cores && c.began >= p.restEnd.Load()
 	spins, keep := uint32(0), uint32(math.MaxUint32)
-	c.limit = turnTicks
+	c.limit = spinTicks
+	if c.brief >= briefWaits {
+		c.limit = turnTicks
+	}
 	switch {
 	case c.near:
 		spins, keep = nearTicks, 0
@@ -260,8 +249,7 @@ func (c *context) give(t *thread) error {
 		spins, keep = stubTicks, keepTicks
 		c.limit = 2 * spinTicks
 	case c.spin:
-		spins = stubTicks
-		c.limit = spinTicks
+		spins, c.limit = stubTicks, spinTicks
 	}
 	if c.place(t) {
 		c.limit = partTicks

@@ -140,6 +140,9 @@ func (t *Task) Notify(*wait.Waiter, wait.Events) {
 	t.awaken()
 }
 
+// lingerSleep is the shortest wait, in nanoseconds, that a task may linger in: the end of a shorter one is the timer's.
+const lingerSleep = 1e6
+
 // Block implements wait.Blocker.
 func (t *Task) Block(deadline int64) error {
 	if t.notified.Swap(false) {
@@ -148,13 +151,13 @@ func (t *Task) Block(deadline int64) error {
 	if t.attention.Load()&interrupting != 0 {
 		return wait.ErrInterrupted
 	}
-	long := false
+	long, soon := false, false
 	if deadline != wait.NoDeadline {
 		left := deadline - t.k.Monotonic()
 		if left <= 0 {
 			return unix.ETIMEDOUT
 		}
-		long = left >= longSleep
+		long, soon = left >= longSleep, left < lingerSleep
 		t.armTimer(left)
 		defer t.timer.Stop()
 	}
@@ -170,7 +173,7 @@ func (t *Task) Block(deadline int64) error {
 	defer t.state.Store(StateRunning)
 	t.stopCPU()
 	defer t.startCPU()
-	if t.ctx == nil || !t.ctx.Linger(t.wake) {
+	if soon || t.ctx == nil || !t.ctx.Linger(t.wake) {
 		t.idle()
 	}
 	for {
