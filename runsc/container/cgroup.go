@@ -120,11 +120,20 @@ func throttles(list []specs.LinuxThrottleDevice) (to []*cgroups.ThrottleDevice) 
 
 // cgroupManager returns the manager of the container's cgroups.
 func (c *Container) cgroupManager() (cgroups.Manager, error) {
+	c.cgroupMu.Lock()
+	defer c.cgroupMu.Unlock()
+	if c.cgroup != nil {
+		return c.cgroup, nil
+	}
 	cg, err := cgroupConfig(c.Spec, c.ID, c.SystemdCgroup)
 	if err != nil {
 		return nil, err
 	}
-	return newManager(cg)
+	m, err := newManager(cg)
+	if err == nil {
+		c.cgroup = m
+	}
+	return m, err
 }
 
 // newManager makes do without the devices controller: a cgroup of it is for engines that look for one.
@@ -137,39 +146,44 @@ func newManager(cg *cgroups.Cgroup) (cgroups.Manager, error) {
 	return m, err
 }
 
-// enterCgroup makes the cgroups, sets the limits and puts the processes there. What the machine cannot do is a
-// warning; a value that it refuses is an error. joined is called once the processes are there, or cannot be.
-func (c *Container) enterCgroup(joined func(), pids ...int) error {
+// enterCgroup puts the processes into the cgroups that makeCgroup has made, or has said it could not, unless they were
+// born there, and sets the limits. What the machine cannot do is a warning; a value that it refuses is an error. joined
+// is called once the processes are there, or cannot be.
+func (c *Container) enterCgroup(n *nursery, err error, joined func(), pids ...int) error {
 	defer joined()
-	cg, err := cgroupConfig(c.Spec, c.ID, c.SystemdCgroup)
-	if err != nil {
-		return err
-	}
-	m, err := newManager(cg)
-	if err == nil {
-		err = m.Apply(pids[0])
-	}
-	if err == nil {
-		err = addPids(m, pids[1:])
-	}
-	if err == nil && c.Sandbox == "" {
-		err = c.leavePids(pids...)
+	if err == nil && n.missed {
+		err = c.moveTo(n.m, pids)
 	}
 	joined()
-	if err == nil {
-		err = c.setLimits(m, cg.Resources)
+	to := &cgroups.Resources{}
+	if r := c.Spec.Linux.Resources; r != nil {
+		setResources(to, r)
 	}
 	if err == nil {
-		err = c.setDevices(m)
+		err = c.setLimits(n.m, to)
+	}
+	if err == nil {
+		err = c.setDevices(n.m)
 	}
 	if err != nil && machineCannot(err) {
-		return c.withoutCgroup(cg.Resources, err)
+		return c.withoutCgroup(to, err)
 	}
 	var refused *limitError
 	if err != nil && !errors.As(err, &refused) {
 		err = fmt.Errorf("cgroup: %w", err)
 	}
 	return err
+}
+
+// moveTo moves processes.
+func (c *Container) moveTo(m cgroups.Manager, pids []int) error {
+	if err := m.Apply(pids[0]); err != nil {
+		return err
+	}
+	if err := addPids(m, pids[1:]); err != nil || c.Sandbox != "" {
+		return err
+	}
+	return c.leavePids(pids...)
 }
 
 // withoutCgroup decides whether a container can do without cgroups, or some of them.

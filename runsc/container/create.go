@@ -48,9 +48,13 @@ type birth struct {
 	master     *os.File        // of the console
 	files      []*os.File      // to close when all is done
 	log        *os.File
+	nest       *nursery      // the cgroups that the container's processes are born in
+	nestErr    error         // why there are none
 	entered    chan struct{} // closed when cgroupErr is known
 	cgroupErr  error
 	network    network
+	scrape     func() error  // scrapeNetwork, once
+	scraping   bool          // since before hand
 	uidMap     []auth.Extent // of the container's user namespace
 	gidMap     []auth.Extent
 	rootUID    uint32 // of the container, as the gofer sees it
@@ -181,7 +185,8 @@ func sameFile(a, b string) bool {
 	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
 
-// launchBoth starts gofer and Sentry side by side, and the work on cgroups beside them.
+// launchBoth starts gofer and Sentry side by side, in the cgroups that are made for them, and what else can be done
+// while they come up.
 func (b *birth) launchBoth() error {
 	if err := b.openLog(); err != nil {
 		return err
@@ -191,30 +196,33 @@ func (b *birth) launchBoth() error {
 		return err
 	}
 	defer null.Close()
-	goferReady, err := b.launchGofer(null)
+	startGofer, err := b.prepareGofer(null)
 	if err != nil {
 		return err
 	}
+	b.nest, b.nestErr = b.makeCgroup()
+	defer b.nest.close()
+	b.entered = make(chan struct{})
+	var serving <-chan error
+	gofer := async(func() (err error) {
+		serving, err = startGofer(b.nest)
+		return err
+	})
 	sentryErr := b.launchSentry(null)
+	if err := <-gofer; err != nil {
+		close(b.entered)
+		return err
+	}
 	if sentryErr == nil {
 		b.Sentry, b.Init, b.Gofer = b.sentry.id, b.sentry.id, b.gofer.id
 		sentryErr = b.launchStandIn(null)
 	}
-	if sentryErr == nil {
-		b.entered = make(chan struct{})
-		joined := make(chan struct{})
-		go func() {
-			b.cgroupErr = b.enterCgroup(sync.OnceFunc(func() { close(joined) }), b.pids()...)
-			close(b.entered)
-		}()
-		score := b.setOOMScore()
-		// Once it has its configuration the Sentry starts processes for
-		// applications, whose memory would count outside of the cgroup.
-		<-joined
-		sentryErr = b.client.Configure(b.config())
-		_ = writeOOMScore(b.sentry.Pid, score) // as far as the host lets us
+	if sentryErr != nil {
+		close(b.entered)
+	} else {
+		sentryErr = b.configureSentry()
 	}
-	err = <-goferReady
+	err = <-serving
 	if sentryErr != nil {
 		return b.explain(sentryErr, b.sentry)
 	}
@@ -228,21 +236,50 @@ func (b *birth) launchBoth() error {
 	return b.showPids(b.Sentry.PID, b.Init.PID)
 }
 
-// launchGofer starts the gofer; the channel says when it serves, or why it does not.
-func (b *birth) launchGofer(null *os.File) (<-chan error, error) {
+// async runs f, and says on the channel how that went.
+func async(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// configureSentry sets the limits of the cgroups, and has the Sentry build its kernel beside that.
+func (b *birth) configureSentry() error {
+	joined := make(chan struct{})
+	go func() {
+		b.cgroupErr = b.enterCgroup(b.nest, b.nestErr, sync.OnceFunc(func() { close(joined) }), b.pids()...)
+		close(b.entered)
+	}()
+	score := b.setOOMScore()
+	// Once it has its configuration the Sentry starts processes for applications, whose memory would count outside of
+	// the cgroup.
+	<-joined
+	b.scrape = sync.OnceValue(b.scrapeNetwork)
+	if !b.hooksBeforeHand() {
+		b.scraping = true
+		go b.scrape()
+	}
+	err := b.client.Configure(b.config())
+	_ = writeOOMScore(b.sentry.Pid, score) // as far as the host lets us
+	return err
+}
+
+// prepareGofer gathers what the gofer is to serve. What it returns starts the gofer in the cgroups of nest; the channel
+// says when it serves, or why it does not.
+func (b *birth) prepareGofer(null *os.File) (start func(nest *nursery) (<-chan error, error), err error) {
 	mounts, exports, theirs, err := b.exports()
-	defer closeFiles(theirs)
 	if err != nil {
+		closeFiles(theirs)
 		return nil, err
 	}
 	b.args.Mounts = mounts
 	ours, goferTheirs, err := socketpair(unix.SOCK_STREAM)
 	if err != nil {
+		closeFiles(theirs)
 		return nil, err
 	}
-	l := &launchSpec{
-		args: []string{"runsc", "gofer", b.ID}, files: append([]*os.File{null, null, b.log, goferTheirs}, theirs...), attr: goferAttr(),
-	}
+	theirs = append([]*os.File{goferTheirs}, theirs...)
+	l := &launchSpec{args: []string{"runsc", "gofer", b.ID}, files: append([]*os.File{null, null, b.log}, theirs...), attr: goferAttr()}
 	if !ordinary() {
 		l.bound = append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...)
 	}
@@ -253,22 +290,20 @@ func (b *birth) launchGofer(null *os.File) (<-chan error, error) {
 			l.attr.AmbientCaps = append(l.attr.AmbientCaps, uintptr(c))
 		}
 	}
-	b.gofer, err = launch(l)
-	goferTheirs.Close()
-	if err != nil {
-		ours.Close()
-		return nil, err
-	}
-	if b.goferUIDs != nil {
-		if err := b.mapGofer(); err != nil {
+	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints(), UID: b.rootUID, GID: b.rootGID, HostSockets: b.opts.HostUDS == "open"}
+	return func(nest *nursery) (<-chan error, error) {
+		defer closeFiles(theirs)
+		l.nest = nest
+		var err error
+		if b.gofer, err = launch(l); err == nil && b.goferUIDs != nil {
+			err = b.mapGofer()
+		}
+		if err != nil {
 			ours.Close()
 			return nil, err
 		}
-	}
-	conf := export.Config{WorkDir: b.path, Exports: exports, MountPoints: b.mountPoints(), UID: b.rootUID, GID: b.rootGID, HostSockets: b.opts.HostUDS == "open"}
-	ready := make(chan error, 1)
-	go func() { ready <- configure(ours, conf) }()
-	return ready, nil
+		return async(func() error { return configure(ours, conf) }), nil
+	}, nil
 }
 
 // configure sends a configuration and waits until the process is ready.
@@ -328,6 +363,7 @@ func (b *birth) launchSentry(null *os.File) error {
 	}
 	b.sentry, err = launch(&launchSpec{
 		args: []string{"runsc", "boot", b.ID}, files: files, attr: sentryAttr(b.network.fresh, console), netNS: b.network.join,
+		nest: b.nest,
 	})
 	if err != nil {
 		ours.Close()
@@ -337,16 +373,20 @@ func (b *birth) launchSentry(null *os.File) error {
 	return err
 }
 
+// exitRoom is the most that RecordExit writes, in bytes.
+const exitRoom = 16
+
 // openExit makes the file for the exit status, with room for it should the disk be full by then.
 func (b *birth) openExit() (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(b.path, exitName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, 16)
-	if err != nil && err != unix.EOPNOTSUPP {
+	// What is written over will be there: file systems that allocate late have put the room aside. To allocate it now
+	// would cost the removal of the file a wait for the disk.
+	if _, err := f.WriteString(strings.Repeat(" ", exitRoom)); err != nil {
 		f.Close()
-		return nil, &os.PathError{Op: "allocate", Path: f.Name(), Err: err}
+		return nil, err
 	}
 	return f, nil
 }
@@ -512,6 +552,13 @@ func (b *birth) mountPoints() []export.MountPoint {
 	return points
 }
 
+// hooksBeforeHand reports whether hooksBefore has something to do.
+func (b *birth) hooksBeforeHand() bool {
+	h := b.Spec.Hooks
+	//lint:ignore SA1019 see hooksBefore
+	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
+}
+
 // hooksBefore runs the hooks that may still change what the container will find, above all its network.
 func (b *birth) hooksBefore() error {
 	h := b.Spec.Hooks
@@ -559,7 +606,7 @@ func (b *birth) hand() error {
 		s.Process, a.Spec = &p, &s
 	}
 	if b.sandbox == nil {
-		if err := b.scrapeNetwork(); err != nil {
+		if err := b.scrape(); err != nil {
 			return err
 		}
 	}
@@ -654,6 +701,9 @@ func (b *birth) done() {
 // abort undoes a creation.
 func (b *birth) abort() {
 	b.sentry.stop()
+	if b.scraping {
+		_ = b.scrape() // until it is done with b
+	}
 	b.keeper.stop()
 	b.forwarder.stop()
 	b.follower.stop()

@@ -1,8 +1,10 @@
 package container
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -279,7 +281,8 @@ func (c *Container) recordKill(ws control.WaitStatus, f *os.File) {
 		}
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err == nil && st.Size() == 0 {
+	b := make([]byte, exitRoom)
+	if n, err := f.ReadAt(b, 0); (err == nil || err == io.EOF) && len(bytes.TrimSpace(b[:n])) == 0 {
 		control.RecordExit(f, ws)
 	}
 }

@@ -206,7 +206,18 @@ func (b *birth) joinSandbox() error {
 		return err
 	}
 	defer null.Close()
-	goferReady, err := b.launchGofer(null)
+	// The gofer serves volumes to other containers of the sandbox too, and may outlive this one.
+	var nest *nursery
+	m, err := root.cgroupManager()
+	if err == nil {
+		nest = newNursery(m, root.pidsCgroup())
+		defer nest.close()
+	}
+	startGofer, err := b.prepareGofer(null)
+	if err != nil {
+		return err
+	}
+	goferReady, err := startGofer(nest)
 	if err != nil {
 		return err
 	}
@@ -214,18 +225,22 @@ func (b *birth) joinSandbox() error {
 	if err := root.noteGofer(b.ID, b.gofer.id); err != nil {
 		return err
 	}
-	// The gofer serves volumes to other containers of the sandbox too, and may outlive this one.
-	if m, err := root.cgroupManager(); err == nil {
+	if nest != nil && nest.missed {
 		if err := addPids(m, []int{b.gofer.Pid}); err != nil {
 			b.opts.warn("cgroup of sandbox %s: %v", root.ID, err)
 		}
 	}
-	if err := b.launchKeeper(null, nil); err != nil {
+	b.nest, b.nestErr = b.makeCgroup()
+	defer b.nest.close()
+	b.entered = make(chan struct{})
+	err = b.launchKeeper(null, nil)
+	if err == nil {
+		b.cgroupErr = b.enterCgroup(b.nest, b.nestErr, func() {}, b.keeper.Pid)
+	}
+	close(b.entered)
+	if err != nil {
 		return err
 	}
-	b.entered = make(chan struct{})
-	b.cgroupErr = b.enterCgroup(func() {}, b.keeper.Pid)
-	close(b.entered)
 	if b.cgroupErr != nil {
 		return b.cgroupErr
 	}
@@ -257,7 +272,7 @@ func (b *birth) launchKeeper(null *os.File, st *standIn) error {
 		files = append(files, b.args.Console)
 		attr.Setctty, attr.Ctty = true, keeperFirstFD
 	}
-	l := &launchSpec{args: []string{"runsc", "keep", b.ID}, files: files, attr: attr}
+	l := &launchSpec{args: []string{"runsc", "keep", b.ID}, files: files, attr: attr, nest: b.nest}
 	if st != nil {
 		l.join, attr.Cloneflags = st.join, st.fresh
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -69,6 +68,7 @@ type launchSpec struct {
 	netNS *os.File // the network namespace it is born in; nil: as attr says
 	join  []nsFile // further namespaces it is born in
 	bound []int    // the capabilities it may have at most; nil: as attr says
+	nest  *nursery // where it is born; nil: in our own cgroups
 }
 
 // launch starts this binary again with an empty environment.
@@ -81,12 +81,7 @@ func launch(l *launchSpec) (*child, error) {
 		defer keep.Close()
 	}
 	var p *os.Process
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if l.netNS != nil || l.bound != nil || l.join != nil {
-			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		}
+	start := func() {
 		if l.netNS != nil {
 			if err = unix.Setns(int(l.netNS.Fd()), unix.CLONE_NEWNET); err != nil {
 				err = fmt.Errorf("join network namespace %s: %w", l.netNS.Name(), err)
@@ -101,9 +96,18 @@ func launch(l *launchSpec) (*child, error) {
 		if err = enter(l.join); err != nil {
 			return
 		}
-		p, err = os.StartProcess(path, l.args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: l.files, Sys: l.attr})
-	}()
-	<-done
+		attr := &os.ProcAttr{Dir: "/", Env: []string{}, Files: l.files, Sys: l.nest.enter(l.attr)}
+		p, err = os.StartProcess(path, l.args, attr)
+		if err != nil && l.nest.miss() {
+			attr.Sys = l.attr
+			p, err = os.StartProcess(path, l.args, attr)
+		}
+	}
+	if l.netNS != nil || l.bound != nil || l.join != nil || l.nest != nil {
+		apart(start)
+	} else {
+		start()
+	}
 	if err != nil {
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) {
 			err = fmt.Errorf("%w (are user namespaces turned off? see sysctl user.max_user_namespaces)", err)

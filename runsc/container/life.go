@@ -35,11 +35,14 @@ func (c *Container) dial() (*control.Client, error) {
 
 // with makes one request.
 func (c *Container) with(do func(*control.Client) error) error {
-	cl, err := c.dial()
-	if err != nil {
-		return err
+	cl := c.conn
+	if cl == nil {
+		var err error
+		if cl, err = c.dial(); err != nil {
+			return err
+		}
+		defer cl.Close()
 	}
-	defer cl.Close()
 	if err := do(cl); errors.Is(err, control.ErrGone) {
 		return errNotRunning()
 	} else if err != nil {
@@ -132,6 +135,11 @@ func (c *Container) Start() error {
 	case control.Stopped:
 		return errors.New("cannot start a container that has stopped")
 	}
+	return c.start()
+}
+
+// start is Start for a container that is locked and known to wait for it.
+func (c *Container) start() error {
 	err := c.lateNetwork()
 	if err == nil {
 		err = c.startHooks()

@@ -25,9 +25,14 @@ func Run(opts *Options, id string, co *CreateOptions, keep bool) (int, error) {
 		return 0, err
 	}
 	defer b.Close()
-	b.Unlock() // others may look at the container and change it
 	b.Status = control.Created
-	err = b.save()
+	if b.Spec.Hooks != nil {
+		err = b.save() // they may look at it
+	}
+	if !b.hooksBeforeHand() && b.LateNetwork {
+		// Nobody has moved links since.
+		b.LateNetwork, b.NetPath = false, ""
+	}
 	if err == nil && co.PidFile != "" {
 		err = WritePidFile(co.PidFile, b.Init.PID)
 	}
@@ -38,8 +43,13 @@ func Run(opts *Options, id string, co *CreateOptions, keep bool) (int, error) {
 	closeFiles(b.files) // the Sentry's copies are the only ones now: pipes end with the container
 	b.files = nil
 	if err == nil {
-		err = b.Start()
+		if b.Spec.Hooks == nil {
+			b.conn = b.client // nobody else needs it meanwhile
+		}
+		err = b.start()
+		b.conn = nil
 	}
+	b.Unlock() // others may look at the container and change it
 	if err != nil {
 		b.main().Kill()
 	}

@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"sync"
 	"time"
 
+	"github.com/opencontainers/cgroups"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -71,7 +73,11 @@ type Container struct {
 	opts *Options
 	path string
 	dir  *os.File
-	lock *os.File // held when not nil
+	lock *os.File        // held when not nil
+	conn *control.Client // to the Sentry, for with; nil: one for each request
+
+	cgroupMu sync.Mutex
+	cgroup   cgroups.Manager // see cgroupManager
 }
 
 // errNotExist words the absence of a container as engines look for it.
@@ -213,11 +219,16 @@ func (c *Container) writeJSON(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(c.path, name+".new")
+	tmp, file := filepath.Join(c.path, name+".new"), filepath.Join(c.path, name)
 	if err := os.WriteFile(tmp, data, 0o600); err != nil {
 		return fmt.Errorf("container %s: %w", c.ID, err)
 	}
-	return os.Rename(tmp, filepath.Join(c.path, name))
+	// To put it in the place of the old one is to wait for the disk, under ext4 at least; to exchange them is not.
+	err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, file, unix.RENAME_EXCHANGE)
+	if err != nil {
+		return os.Rename(tmp, file)
+	}
+	return os.Remove(tmp)
 }
 
 // claim makes the directory of a new container and takes its lock. What a creation that was cut off has left there is

@@ -3,6 +3,7 @@ package proc
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"ringfort/sentry/fs/fsutil"
 	"ringfort/sentry/kernel"
@@ -19,7 +20,8 @@ func (p *procFS) addGlobal(root *fsutil.Dir) {
 	text("cgroups", func() string { return "#subsys_name\thierarchy\tnum_cgroups\tenabled\n" })
 	fixed("cmdline", "BOOT_IMAGE=/ringfort\n")
 	fixed("consoles", "tty0                 -WU (EC  p  )    4:1\n")
-	fixed("cpuinfo", cpuInfo(p.k.CPUs()))
+	// To ask the processor takes milliseconds on a virtual machine.
+	text("cpuinfo", sync.OnceValue(func() string { return cpuInfo(p.k.CPUs()) }))
 	fixed("crypto", "")
 	fixed("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n")
 	fixed("diskstats", "")
