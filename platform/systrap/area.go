@@ -22,9 +22,14 @@ func (a area) registers() *arch.Registers { return (*arch.Registers)(a.mem) }
 
 func (a area) bytes() []byte { return unsafe.Slice((*byte)(a.mem), areaSize) }
 
-// reset prepares the area for a new thread.
+// reset prepares the area for another thread.
 func (a area) reset() {
 	clear(a.bytes())
+	a.prepare()
+}
+
+// prepare prepares an area that is clear for a new thread.
+func (a area) prepare() {
 	*a.u32(offState) = stateSentryAlone
 	*a.u64(offStack) = uint64(a.addr + sigStack)
 	*a.u64(offStack + 16) = sigStackSize

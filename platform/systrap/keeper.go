@@ -37,9 +37,9 @@ type keeper struct {
 	root *family // of the sandbox itself
 
 	mu        sync.Mutex
-	freeCtls  []uint32
-	freeAreas []uint32
-	freeSets  []uint32 // of patchFile
+	freeCtls  numbers
+	freeAreas numbers
+	freeSets  numbers // of patchFile
 	processes map[int]*process
 	early     map[int]bool // ended before they were entered in processes
 }
@@ -68,19 +68,16 @@ func newKeeper() (*keeper, error) {
 			return nil, fmt.Errorf("seal %s: %w", f.Name(), err)
 		}
 	}
-	for i := uint32(maxStubs); i > 0; i-- {
-		k.freeCtls = append(k.freeCtls, i-1)
-		k.freeSets = append(k.freeSets, i-1)
-	}
-	for i := uint32(maxAreas); i > 0; i-- {
-		k.freeAreas = append(k.freeAreas, i-1)
-	}
+	k.freeCtls.end, k.freeSets.end, k.freeAreas.end = maxStubs, maxStubs, maxAreas
 	started := make(chan error)
 	go k.bury(started)
 	if err := <-started; err != nil {
 		return nil, err
 	}
 	// What the host refuses is found out now.
+	if err := k.confine(); err != nil {
+		return nil, fmt.Errorf("template stub: %w", err)
+	}
 	return k, k.root.open()
 }
 
@@ -147,9 +144,8 @@ var forTheSentry = []unix.Signal{
 	unix.SIGTTIN, unix.SIGTTOU, unix.SIGPROF, unix.SIGWINCH, unix.SIGIO,
 }
 
-// makeTemplate makes the process that all stubs are forked from: it has no
-// memory but the stub's pages, the handlers of all signals that matter and the
-// mapper's filter.
+// makeTemplate makes the process that all stubs are forked from: it has no memory but the stub's pages. It is a mapper
+// then, and confine gives it the rest.
 func (k *keeper) makeTemplate() error {
 	t, regs, err := tracee.NewTemplate(&tracee.Code{File: k.text, Addr: codeAddr, Size: textSize, Call: codeAddr})
 	if err != nil {
@@ -161,49 +157,51 @@ func (k *keeper) makeTemplate() error {
 	}
 	at := uintptr(p.slot) * ctlStride
 	const shared = unix.MAP_SHARED | unix.MAP_FIXED
-	type call struct {
-		what string
-		nr   uintptr
-		args []uintptr
-	}
-	calls := []call{
-		{"map the control block", unix.SYS_MMAP, []uintptr{ctlAddr, ctlSize, unix.PROT_READ, shared, k.ctls.Fd(), at}},
-		{"map the scratch page", unix.SYS_MMAP, []uintptr{scratchAddr, scratchPage, unix.PROT_READ | unix.PROT_WRITE, shared, k.ctls.Fd(), at + ctlSize}},
-		{"unblock signals", unix.SYS_RT_SIGPROCMASK, []uintptr{unix.SIG_SETMASK, scratchAddr + 0x100, 0, 8}},
-	}
-	scratch := (*[scratchPage / 8]uint64)(unsafe.Add(k.ctlMem, at+ctlSize))
-	// struct sigaction of the kernel: handler, flags, restorer, mask.
-	const saSigInfo, saRestorer, saOnStack, saNoDefer = 0x4, 0x04000000, 0x08000000, 0x40000000
-	copy(scratch[:], []uint64{uint64(stub.signal), saSigInfo | saRestorer | saOnStack | saNoDefer, uint64(stub.sigreturn), 0})
-	for _, sig := range []unix.Signal{unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, interruptSignal} {
-		calls = append(calls, call{"handle " + sig.String(), unix.SYS_RT_SIGACTION, []uintptr{uintptr(sig), scratchAddr, 0, 8}})
-	}
-	// What a terminal of the host or a person sends to the whole group is for the Sentry. The handlers that a stub would
-	// have for it are those of the program it was forked from, which are gone.
-	const sigIgn = 1
-	copy(scratch[8:], []uint64{sigIgn, 0, 0, 0})
-	for _, sig := range forTheSentry {
-		calls = append(calls, call{"ignore " + sig.String(), unix.SYS_RT_SIGACTION, []uintptr{uintptr(sig), scratchAddr + 8*8, 0, 8}})
-	}
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&scratch[64])), 2048), mapperFilter().encode(scratchAddr+64*8))
-	calls = append(calls,
-		call{"no_new_privs", unix.SYS_PRCTL, []uintptr{unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0}},
-		call{"filter", unix.SYS_SECCOMP, []uintptr{unix.SECCOMP_SET_MODE_FILTER, 0, scratchAddr + 64*8}})
-	for _, c := range calls {
-		if c.nr == unix.SYS_PRCTL { // from here on there are fewer calls
-			if err := k.setTitles(t, regs, scratch[titleWords:]); err != nil {
-				return fmt.Errorf("template stub: %w", err)
-			}
-		}
-		if _, err := t.Call(codeAddr, regs, c.nr, c.args...); err != nil {
-			return fmt.Errorf("template stub: %s: %w", c.what, err)
+	for _, c := range [][]uintptr{
+		{ctlAddr, ctlSize, unix.PROT_READ, shared, k.ctls.Fd(), at},
+		{scratchAddr, scratchPage, unix.PROT_READ | unix.PROT_WRITE, shared, k.ctls.Fd(), at + ctlSize},
+	} {
+		if _, err := t.Call(codeAddr, regs, unix.SYS_MMAP, c...); err != nil {
+			return fmt.Errorf("template stub: map its control block: %w", err)
 		}
 	}
 	if k.xstate, k.xfeatures, err = xstateOf(t); err != nil {
 		return err
 	}
-	clear(scratch[:])
 	return k.release(t, regs, p)
+}
+
+// confine gives the template a title, the handlers of all signals that matter and the mapper's filter. From then on there
+// are fewer calls.
+func (k *keeper) confine() error {
+	p := k.root.template
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	scratch := (*[scratchPage / 8]uint64)(unsafe.Add(p.ctl(), ctlSize))
+	defer clear(scratch[:])
+	if err := p.setTitles(scratch[titleWords:]); err != nil {
+		return err
+	}
+	// struct sigaction of the kernel: handler, flags, restorer, mask. The first word is scratchErr's.
+	const handled, ignored, unblocked, filter = 0x10, 0x30, 0x50, 0x200
+	const saSigInfo, saRestorer, saOnStack, saNoDefer = 0x4, 0x04000000, 0x08000000, 0x40000000
+	copy(scratch[handled/8:], []uint64{uint64(stub.signal), saSigInfo | saRestorer | saOnStack | saNoDefer, uint64(stub.sigreturn), 0})
+	var list []entry
+	for _, sig := range []unix.Signal{unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, interruptSignal} {
+		list = append(list, entry{unix.SYS_RT_SIGACTION, uintptr(sig), scratchAddr + handled, 0, 8})
+	}
+	// What a terminal of the host or a person sends to the whole group is for the Sentry. The handlers that a stub would
+	// have for it are those of the program it was forked from, which are gone.
+	const sigIgn = 1
+	copy(scratch[ignored/8:], []uint64{sigIgn, 0, 0, 0})
+	for _, sig := range forTheSentry {
+		list = append(list, entry{unix.SYS_RT_SIGACTION, uintptr(sig), scratchAddr + ignored, 0, 8})
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&scratch[filter/8])), 2048), mapperFilter().encode(scratchAddr+filter))
+	return p.carryOut(append(list,
+		entry{unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, scratchAddr + unblocked, 0, 8},
+		entry{unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1},
+		entry{unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, scratchAddr + filter}))
 }
 
 // release lets the template go to its work.
@@ -238,22 +236,47 @@ func xstateOf(t *tracee.Tracee) (size int, features uint64, err error) {
 	return int(iov.Len), arch.XFeatures(buf[:iov.Len]), nil
 }
 
+// numbers are those from 0 to end that are free, for parts of a file. Those that nobody has had yet are told apart: their
+// pages are clear, and cost nothing until they are touched.
+type numbers struct {
+	next, end uint32
+	back      []uint32
+}
+
+// take returns a number, fresh if it is the first time.
+func (n *numbers) take() (i uint32, fresh, ok bool) {
+	if l := len(n.back); l > 0 {
+		i, n.back = n.back[l-1], n.back[:l-1]
+		return i, false, true
+	}
+	if n.next == n.end {
+		return 0, false, false
+	}
+	n.next++
+	return n.next - 1, true, true
+}
+
+// give takes a number back.
+func (n *numbers) give(i uint32) { n.back = append(n.back, i) }
+
 // newProcess returns a process without a host process yet.
 func (k *keeper) newProcess() (*process, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n := len(k.freeCtls)
-	if n == 0 {
+	slot, fresh, ok := k.freeCtls.take()
+	if !ok {
 		return nil, unix.EAGAIN
 	}
 	done, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
+		k.freeCtls.give(slot)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	p := &process{k: k, slot: k.freeCtls[n-1], done: done, home: nowhere}
-	k.freeCtls = k.freeCtls[:n-1]
+	p := &process{k: k, slot: slot, done: done, home: nowhere}
 	ctl := p.ctl()
-	clear(unsafe.Slice((*byte)(ctl), ctlStride))
+	if !fresh {
+		clear(unsafe.Slice((*byte)(ctl), ctlStride))
+	}
 	*(*uint64)(unsafe.Add(ctl, ctlDone)) = uint64(done)
 	*(*uint64)(unsafe.Add(ctl, ctlFile)) = uint64(k.ctls.Fd())
 	*(*uint64)(unsafe.Add(ctl, ctlGood)) = goodResult
@@ -264,16 +287,16 @@ func (k *keeper) newProcess() (*process, error) {
 // newArea returns a cleared area.
 func (k *keeper) newArea() (uint32, area, error) {
 	k.mu.Lock()
-	n := len(k.freeAreas)
-	if n == 0 {
-		k.mu.Unlock()
+	i, fresh, ok := k.freeAreas.take()
+	k.mu.Unlock()
+	if !ok {
 		return 0, area{}, unix.EAGAIN
 	}
-	i := k.freeAreas[n-1]
-	k.freeAreas = k.freeAreas[:n-1]
-	k.mu.Unlock()
 	a := area{unsafe.Add(k.areaMem, uintptr(i)*areaSize), areaAddr + uintptr(i)*areaSize}
-	a.reset()
+	if !fresh {
+		clear(a.bytes())
+	}
+	a.prepare()
 	return i, a, nil
 }
 
@@ -285,12 +308,12 @@ func (k *keeper) free(p *process) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.freeCtls = append(k.freeCtls, p.slot)
+	k.freeCtls.give(p.slot)
 	for _, t := range p.threads {
 		if t.listener > 0 {
 			unix.Close(t.listener)
 		}
-		k.freeAreas = append(k.freeAreas, t.number)
+		k.freeAreas.give(t.number)
 	}
 	p.threads = nil
 }

@@ -398,14 +398,15 @@ func (s *space) middleAt(rip uint64, sig unix.Signal, trapno uint64) bool {
 func (k *keeper) newLineage() (*lineage, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n := len(k.freeSets)
-	if n == 0 {
+	i, fresh, ok := k.freeSets.take()
+	if !ok {
 		return nil, unix.EAGAIN
 	}
-	l := &lineage{k: k, index: k.freeSets[n-1]}
-	k.freeSets = k.freeSets[:n-1]
+	l := &lineage{k: k, index: i}
 	l.users.Store(1)
-	clear(unsafe.Slice((*byte)(l.mem()), setSize))
+	if !fresh {
+		clear(unsafe.Slice((*byte)(l.mem()), setSize))
+	}
 	return l, nil
 }
 
@@ -415,6 +416,6 @@ func (l *lineage) release() {
 		return
 	}
 	l.k.mu.Lock()
-	l.k.freeSets = append(l.k.freeSets, l.index)
+	l.k.freeSets.give(l.index)
 	l.k.mu.Unlock()
 }

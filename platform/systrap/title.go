@@ -8,31 +8,28 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
-	"ringfort/platform/tracee"
-	"ringfort/sentry/arch"
 )
 
-// titleWords is where in the scratch page the arguments of setTitles go, in words: behind those of makeTemplate.
+// titleWords is where in the scratch page the arguments of setTitles go, in words: behind those of confine.
 const titleWords = 400
 
-// setTitles tells the host that the command line of the template, and so of every
+// setTitles tells the host that the command line of the template p, and so of every
 // stub, is in its title page. The page is anonymous because /proc/PID/cmdline is
 // read from no other kind. Its last byte is not zero, which means that the text is
 // one string, up to its end (fs/proc/base.c, get_mm_cmdline). A host that was built
 // without CONFIG_CHECKPOINT_RESTORE refuses; then ps shows no command lines.
-func (k *keeper) setTitles(t *tracee.Tracee, regs *arch.Registers, room []uint64) error {
+func (p *process) setTitles(room []uint64) error {
 	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED
-	if _, err := t.Call(codeAddr, regs, unix.SYS_MMAP, titleAddr, 0x1000, unix.PROT_READ|unix.PROT_WRITE, flags, ^uintptr(0), 0); err != nil {
+	if err := p.carryOut([]entry{{unix.SYS_MMAP, titleAddr, 0x1000, unix.PROT_READ | unix.PROT_WRITE, flags, noFile, 0}}); err != nil {
 		return fmt.Errorf("map the title: %w", err)
 	}
 	// struct prctl_mm_map: code, data, heap, stack, arguments, environment, auxiliary vector, descriptor of the program.
-	const noFile = 0xffffffff << 32
+	const noProgram = 0xffffffff << 32
 	copy(room, []uint64{
 		codeAddr, codeAddr + codeSize, scratchAddr, scratchAddr + scratchPage, scratchAddr, scratchAddr, areaAddr,
-		titleAddr, titleAddr + titleSize, titleAddr + titleSize, titleAddr + titleSize, 0, noFile,
+		titleAddr, titleAddr + titleSize, titleAddr + titleSize, titleAddr + titleSize, 0, noProgram,
 	})
-	_, err := t.Call(codeAddr, regs, unix.SYS_PRCTL, unix.PR_SET_MM, unix.PR_SET_MM_MAP, scratchAddr+titleWords*8, 13*8, 0)
-	k.titles = err == nil
+	p.k.titles = p.carryOut([]entry{{unix.SYS_PRCTL, unix.PR_SET_MM, unix.PR_SET_MM_MAP, scratchAddr + titleWords*8, 13 * 8, 0}}) == nil
 	return nil
 }
 

@@ -87,6 +87,7 @@ func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
 	if err := lockIn(); err != nil {
 		return nil, err
 	}
+	go control.Warm() // the platform is mostly waited for
 	sandbox, err := newSandbox(conf)
 	if err != nil {
 		return nil, err

@@ -114,6 +114,7 @@ func create(opts *Options, id string, co *CreateOptions) (_ *birth, err error) {
 	c.Bundle, c.Rootfs, c.Created, c.Owner = bundle, s.Root.Path, time.Now().UTC(), owner()
 	c.Status, c.SystemdCgroup = control.Creating, opts.SystemdCgroup
 	b := &birth{Container: c, create: co}
+	go func() { _, _ = c.cgroupManager() }() // it looks around for a while
 	defer func() {
 		if err != nil {
 			b.abort()

@@ -34,6 +34,12 @@ func ReadConfig(f *os.File, into any) (*First, error) {
 	return &First{c}, json.Unmarshal(req.Args, into)
 }
 
+// Warm prepares what the first request to create a container takes. It may run beside anything.
+func Warm() {
+	w := createWire{CreateArgs: &CreateArgs{}}
+	_ = json.Unmarshal([]byte("{}"), &w) // package json keeps what it finds out about a type
+}
+
 // Ready answers the configuration: nil, or why there will be no sandbox.
 func (f *First) Ready(err error) error {
 	var resp response
