@@ -180,7 +180,7 @@ func TestHostileRequests(t *testing.T) {
 		r.call(wire.TClunk, func(e *wire.Encoder) { e.U32(9) })
 	}
 	for typ := 0; typ < 256; typ++ {
-		if handlers[typ] == nil || typ == wire.TVersion || typ == wire.TFlush || typ == wire.TForget || typ == wire.TAttach {
+		if handlers[typ] == nil || typ == wire.TVersion || typ == wire.TFlush || typ == wire.TForget || typ == wire.TAttach || typ == wire.TListen {
 			continue
 		}
 		if e := r.errno(uint8(typ), func(e *wire.Encoder) {
@@ -192,6 +192,9 @@ func TestHostileRequests(t *testing.T) {
 		if e := r.errno(uint8(typ), func(e *wire.Encoder) {}); e == 0 {
 			t.Errorf("empty message %d succeeded", typ)
 		}
+	}
+	if e := r.errno(wire.TListen, func(e *wire.Encoder) {}); e != unix.ENOSYS {
+		t.Errorf("a listener that was not asked for by our side: %v", e)
 	}
 	if e := r.errno(250, func(e *wire.Encoder) {}); e != unix.ENOSYS {
 		t.Errorf("unknown message: %v", e)

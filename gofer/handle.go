@@ -46,6 +46,7 @@ var handlers = [256]handler{
 	wire.TList:        plain((*server).list),
 	wire.TOpenMany:    plain((*server).openMany),
 	wire.TConnect:     (*server).connect,
+	wire.TListen:      (*server).listen,
 }
 
 // plain makes a handler of one that donates nothing.

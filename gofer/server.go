@@ -22,6 +22,8 @@ type Options struct {
 	ProcFD *os.File
 	// HostSockets allows connections to unix sockets of the export. ProcFD must be the working directory then.
 	HostSockets bool
+	// Listener allows TListen, for a peer that is sure to answer notifications. no_new_privs or CAP_SYS_ADMIN is needed.
+	Listener bool
 }
 
 // OpenProcFD opens the directory of this process's own descriptors, through which Serve reopens files it holds only
@@ -45,13 +47,17 @@ type server struct {
 	root               *os.File
 	readOnly           bool
 	hostSockets        bool
+	mayListen          bool
 	fids               map[uint32]*fid
 	extended           bool
 	msize              uint32
 
 	in   []byte // requests read and not yet handled: in[r:w]
 	r, w int
-	out  wire.Encoder
+	got  uint64 // bytes of requests read
+	// listens: we rest where the client can wake us on its own core; dry: there was no more to be read when we read last.
+	listens, dry bool
+	out          wire.Encoder
 	// many are the descriptors to be donated with the present reply, dents is room for directory entries.
 	many  []int
 	dents []byte
@@ -80,7 +86,8 @@ func Serve(root, conn, fds *os.File, opts Options) error {
 	unix.Umask(0)                 // modes of new files are the Sentry's decision
 	s := &server{
 		conn: int(conn.Fd()), donate: int(fds.Fd()), proc: int(proc.Fd()), root: root, readOnly: opts.ReadOnly, hostSockets: opts.HostSockets,
-		fids: map[uint32]*fid{}, msize: wire.MessageSize, in: make([]byte, 4096), syncs: make(chan struct{}, maxSyncs),
+		mayListen: opts.Listener,
+		fids:      map[uint32]*fid{}, msize: wire.MessageSize, in: make([]byte, 4096), syncs: make(chan struct{}, maxSyncs),
 	}
 	defer s.close()
 	for {
@@ -132,12 +139,29 @@ func (s *server) next() (typ uint8, tag uint16, body []byte, err error) {
 			return 0, 0, nil, err
 		}
 		s.w += n
+		s.got += uint64(n)
 	}
 }
 
-// recv reads from the connection. A request often follows the last at once and waking a sleeping process costs more
-// than handling it, so it looks for a while before it sleeps; an idle gofer sleeps.
+// recv reads from the connection.
 func (s *server) recv(b []byte) (int, error) {
+	get := s.recvSpinning
+	if s.listens {
+		get = s.recvRested
+	}
+	n, err := get(b)
+	switch {
+	case err == unix.ECONNRESET || err == nil && n == 0:
+		return 0, io.EOF
+	case err != nil:
+		return 0, fmt.Errorf("reading 9P request: %w", err)
+	}
+	return n, nil
+}
+
+// recvSpinning is recv without a listener. A request often follows the last at once and waking a sleeping process costs
+// more than handling it, so it looks for a while before it sleeps; an idle gofer sleeps.
+func (s *server) recvSpinning(b []byte) (int, error) {
 	flags := 0
 	var start time.Time
 	if runtime.NumCPU() > 1 {
@@ -146,19 +170,10 @@ func (s *server) recv(b []byte) (int, error) {
 	for {
 		n, _, err := unix.Recvfrom(s.conn, b, flags)
 		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
-			if time.Since(start) > spin {
-				flags = 0
-			}
-		case err == unix.ECONNRESET:
-			return 0, io.EOF
-		case err != nil:
-			return 0, fmt.Errorf("reading 9P request: %w", err)
-		case n == 0:
-			return 0, io.EOF
-		default:
-			return n, nil
+		case err == unix.EAGAIN && time.Since(start) > spin:
+			flags = 0
+		case err != unix.EAGAIN && err != unix.EINTR:
+			return n, err
 		}
 	}
 }
@@ -199,27 +214,29 @@ func (s *server) reply(e *wire.Encoder, typ uint8, tag uint16, donated []int, er
 	if len(donated) > 0 {
 		rtyp |= wire.Donated
 		pkt := [2]byte{byte(tag), byte(tag >> 8)}
-		rights := unix.UnixRights(donated...)
-		for {
-			err := unix.Sendmsg(s.donate, pkt[:], rights, nil, unix.MSG_NOSIGNAL)
-			if err == nil {
-				break
-			}
-			if err != unix.EINTR {
-				return fmt.Errorf("donating a descriptor: %w", err)
-			}
+		if err := s.send(s.donate, pkt[:], unix.UnixRights(donated...), s.stuck); err != nil {
+			return fmt.Errorf("donating a descriptor: %w", err)
 		}
 	}
 	e.Finish(0, rtyp, tag)
-	for b := e.B; len(b) > 0; {
-		n, err := unix.SendmsgN(s.conn, b, nil, nil, unix.MSG_NOSIGNAL)
-		if err == unix.EINTR {
-			continue
+	if err := s.send(s.conn, e.B, nil, s.stuck); err != nil {
+		return fmt.Errorf("sending 9P reply: %w", err)
+	}
+	return nil
+}
+
+// send sends all of b, calling full as long as there is no room. s.sendMu is held.
+func (s *server) send(fd int, b, rights []byte, full func(int)) error {
+	for len(b) > 0 {
+		n, err := unix.SendmsgN(fd, b, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EAGAIN:
+			full(fd)
+		case err == nil:
+			b = b[n:]
+		case err != unix.EINTR:
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("sending 9P reply: %w", err)
-		}
-		b = b[n:]
 	}
 	return nil
 }
@@ -252,9 +269,27 @@ func (s *server) fsync(tag uint16, body []byte) {
 			unix.Close(fd)
 		}
 		<-s.syncs
-		var e wire.Encoder
-		e.Reset()
-		// A failure to send is seen by the reader, too.
-		_ = s.reply(&e, wire.TFsync, tag, nil, err)
+		s.replySynced(tag, err)
 	}()
+}
+
+// replySynced sends the reply of a TFsync, beside the reader. A failure to send is seen by that, too.
+func (s *server) replySynced(tag uint16, err error) {
+	var e wire.Encoder
+	e.Reset()
+	typ := uint8(wire.TFsync + 1)
+	if err != nil {
+		e.U32(uint32(toErrno(err)))
+		typ = wire.RLError
+	}
+	e.Finish(0, typ, tag)
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
+	_ = s.send(s.conn, e.B, nil, func(int) {
+		// What fills the socket may be the reader's own, who wants to send the rest of it. So small a message is sent
+		// whole or not at all.
+		s.sendMu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.sendMu.Lock()
+	})
 }

@@ -1,6 +1,10 @@
 package seccompfilters
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"ringfort/seccompfilters/unotify"
+)
 
 // Gofer returns the rules of the gofer: work on files below its exports. Its root directory is empty, so that a name is
 // always relative to a descriptor of an export. hostSockets is for one that was told to connect to unix sockets below them.
@@ -76,6 +80,10 @@ func goferFiles() []Rule {
 		allow(unix.SYS_DUP3, "keep a descriptor"),
 		allow(unix.SYS_UMASK, "modes are as the client says"),
 		allow(unix.SYS_PPOLL, "readiness of the channels"),
+		allow(unix.SYS_POLL, "room in the channels"),
+		allowIf(unix.SYS_SECCOMP, "a filter more for the thread that serves, with a listener for the Sentry",
+			eq(0, unix.SECCOMP_SET_MODE_FILTER), eq(1, unotify.Flags)),
+		allow(unix.SYS_GETPPID, "sleep until the Sentry has a request: that filter makes a notification of it"),
 		allow(unix.SYS_RECVFROM, "requests"),
 		allow(unix.SYS_SENDTO, "answers"),
 		allow(unix.SYS_MREMAP, "buffers"),

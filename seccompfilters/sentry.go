@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/seccompfilters/unotify"
 )
 
 // Sentry returns the rules of the Sentry with the given platform. hostNetwork is for a container that was given the host's
@@ -18,7 +20,7 @@ func Sentry(platform string, hostNetwork bool) ([]Rule, error) {
 	default:
 		return nil, fmt.Errorf("seccomp: no rules for platform %q", platform)
 	}
-	rules := append(first, goRuntime()...)
+	rules := append(append(first, notifications()...), goRuntime()...)
 	rules = append(rules, unixSockets()...)
 	rules = append(rules, hostFiles()...)
 	rules = append(rules, network()...)
@@ -58,9 +60,15 @@ func systrapPlatform() []Rule {
 		allow(unix.SYS_WAIT4, "systrap platform: the end of stubs"),
 		allowIf(unix.SYS_KILL, "systrap platform: end a stub; the PID namespace holds nothing else", eq(1, uint64(unix.SIGKILL))),
 		allow(unix.SYS_SCHED_SETAFFINITY, "systrap platform: a stub on another core than its Sentry thread, while both spin"),
-		allowIf(unix.SYS_IOCTL, "systrap platform: a stub has handed over", eq(1, 0xc0502100)),
-		allowIf(unix.SYS_IOCTL, "systrap platform: hand over to a stub", eq(1, 0xc0182101)),
-		allowIf(unix.SYS_IOCTL, "systrap platform: wake-ups on one core", eq(1, 0x40082104)),
+	}
+}
+
+// notifications are how those sleep whom we wake on our own core.
+func notifications() []Rule {
+	return []Rule{
+		allowIf(unix.SYS_IOCTL, "a stub of the systrap platform has handed over; the gofer has done its work", eq(1, unotify.Recv)),
+		allowIf(unix.SYS_IOCTL, "systrap platform: hand over to a stub; a request for the gofer", eq(1, unotify.Send)),
+		allowIf(unix.SYS_IOCTL, "systrap platform and gofer: wake-ups on one core", eq(1, unotify.SetFlags)),
 	}
 }
 

@@ -67,6 +67,12 @@ const (
 //	             Opens regular files of a directory, found as that of TList, for reading: of each name an errno or,
 //	             that being 0, the file's identity and the next descriptor of the packet.
 //	TConnect     fid[4] type[4]                   R: nothing, donates a socket of that type connected to a unix socket
+//	TListen      (empty)
+//	RListen      (empty), donates a listener of seccomp notifications (seccomp_unotify(2)). From then on the server, which
+//	             reads and sends nothing meanwhile, sleeps in one when it has handled all it has read, or cannot send.
+//	             Its first argument is how many bytes of requests it has read since the connection began, the second
+//	             is not 0 if it cannot send. It goes on when the notification is answered, with whatever. When the
+//	             listener is closed it does as before.
 const (
 	TWalkAttr    = 0xa0
 	TMake        = 0xa2
@@ -83,6 +89,7 @@ const (
 	TList        = 0xb8
 	TOpenMany    = 0xba
 	TConnect     = 0xbc
+	TListen      = 0xbe
 
 	// Donated is added to the type of a reply whose descriptor (of ROpenMany: descriptors) was sent, before the
 	// reply, on the descriptor socket as one packet holding the reply's tag[2].

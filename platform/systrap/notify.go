@@ -2,9 +2,10 @@ package systrap
 
 import (
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/seccompfilters/unotify"
 )
 
 // Seccomp user notifications (seccomp_unotify(2)) are how a context is handed
@@ -12,42 +13,15 @@ import (
 // own. With synchronous wake-up the side that is woken runs on the waker's core,
 // which is idle as soon as that goes to sleep.
 
-// Requests of ioctl(2) on a listener, and their flag.
-const (
-	notifRecv     = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
-	notifSend     = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
-	notifSetFlags = 0x40082104 // SECCOMP_IOCTL_NOTIF_SET_FLAGS
-	syncWakeUp    = 1          // SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
-)
-
-// notification is struct seccomp_notif.
-type notification struct {
-	id         uint64
-	pid, flags uint32
-	// struct seccomp_data
-	nr   int32
-	arch uint32
-	ip   uint64
-	args [6]uint64
-}
-
-// reply is struct seccomp_notif_resp.
-type reply struct {
-	id    uint64
-	val   int64
-	errno int32
-	flags uint32
-}
-
 // receive waits for the thread to sleep, and keeps the notification's ID for
 // answer.
 func (t *thread) receive() error {
-	t.note = notification{}
+	t.note = unotify.Notification{}
 	for {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(t.listener), notifRecv, uintptr(unsafe.Pointer(&t.note)))
+		errno := unotify.Receive(t.listener, &t.note)
 		switch {
 		case errno == 0:
-			t.asleep = t.note.id
+			t.asleep = t.note.ID
 			return nil
 		case t.p.dead.Load():
 			return errDead
@@ -82,15 +56,14 @@ func (t *thread) answer() error {
 			return err
 		}
 	}
-	if t.note.nr != notifyCall {
+	if t.note.Nr != notifyCall {
 		// A signal woke it before we knew that it slept. It saw for itself that it may
 		// go on, and is at the first change it has to make: permit answers that.
 		return nil
 	}
-	t.reply = reply{id: t.asleep}
+	t.reply = unotify.Reply{ID: t.asleep}
 	t.asleep = 0
-	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(t.listener), notifSend, uintptr(unsafe.Pointer(&t.reply)))
-	if errno != 0 && t.p.dead.Load() {
+	if unotify.Answer(t.listener, &t.reply) != 0 && t.p.dead.Load() {
 		return errDead
 	}
 	return nil // ENOENT: a signal woke it, and it sees for itself
@@ -105,18 +78,17 @@ func (t *thread) permit(e *entry) error {
 		}
 	}
 	n := &t.note
-	same := n.arch == unix.AUDIT_ARCH_X86_64 && n.nr == int32(e[0])
-	for i := range n.args {
-		same = same && n.args[i] == uint64(e[i+1])
+	same := n.Arch == unix.AUDIT_ARCH_X86_64 && n.Nr == int32(e[0])
+	for i := range n.Args {
+		same = same && n.Args[i] == uint64(e[i+1])
 	}
 	if !same {
 		unix.Kill(t.p.pid, unix.SIGKILL)
 		return errDead
 	}
-	const goOn = 1 // SECCOMP_USER_NOTIF_FLAG_CONTINUE
-	t.reply = reply{id: t.asleep, flags: goOn}
+	t.reply = unotify.Reply{ID: t.asleep, Flags: unotify.GoOn}
 	t.asleep = 0
-	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(t.listener), notifSend, uintptr(unsafe.Pointer(&t.reply))); errno != 0 {
+	if unotify.Answer(t.listener, &t.reply) != 0 {
 		return errDead
 	}
 	return nil
@@ -147,7 +119,7 @@ func (t *thread) awaitSleep() error {
 func (t *thread) adopt(fd int) error {
 	t.listener = fd
 	err := t.awaitSleep()
-	if err == nil && int(t.note.pid) != t.tid {
+	if err == nil && int(t.note.PID) != t.tid {
 		_ = t.answer() // another thread of the sandbox: it will sleep again
 		err = errDead
 	}
@@ -155,7 +127,6 @@ func (t *thread) adopt(fd int) error {
 		t.listener = 0 // whatever it is, it is not ours to close
 		return err
 	}
-	// Without the flag, of Linux 6.6, all works, with cores woken in between.
-	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), notifSetFlags, syncWakeUp)
+	_ = unotify.OneCore(fd) // without it all works, with cores woken in between
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/seccompfilters/unotify"
 )
 
 // entry is one host system call that a mapper is asked to make: number, six
@@ -47,9 +49,9 @@ type thread struct {
 	home   int32 // the core it is kept off, so that both sides can spin; or nowhere
 
 	listener int // of its notifications
-	note     notification
+	note     unotify.Notification
 	asleep   uint64 // ID of the notification it sleeps in, if we know
-	reply    reply
+	reply    unotify.Reply
 }
 
 // ctl returns our view of the control block and scratch page.

@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/seccompfilters/unotify"
 )
 
 // A stub whose address space is gone serves another one: to make a process costs
@@ -49,7 +51,7 @@ func (t *thread) sleeps() bool {
 			return false
 		}
 	}
-	return t.note.nr == notifyCall && t.note.ip == uint64(stub.asleep)
+	return t.note.Nr == notifyCall && t.note.IP == uint64(stub.asleep)
 }
 
 // empty takes from p, of which asleep is true, all that the application has left. If
@@ -86,9 +88,9 @@ func (t *thread) cleanse() bool {
 	if unix.Tgkill(t.p.pid, t.tid, interruptSignal) != nil {
 		return false
 	}
-	t.reply = reply{id: t.asleep}
+	t.reply = unotify.Reply{ID: t.asleep}
 	t.asleep = 0
-	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(t.listener), notifSend, uintptr(unsafe.Pointer(&t.reply))); errno != 0 {
+	if unotify.Answer(t.listener, &t.reply) != 0 {
 		return false
 	}
 	if !t.sleeps() {

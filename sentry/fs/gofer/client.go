@@ -34,6 +34,7 @@ type Client struct {
 	connFD    int
 	donateFD  int
 	mayspin   bool
+	rester
 
 	sendMu sync.Mutex // whole messages; guards forgets
 	forget []FID
@@ -77,6 +78,7 @@ func NewClient(conn, fds *os.File) (*Client, error) {
 		mayspin: runtime.NumCPU() > 1, in: make([]byte, 16<<10), nextFID: 1,
 	}
 	c.tagCond.L = &c.callsMu
+	c.listener.Store(-1)
 	for t := maxCalls - 1; t >= 0; t-- {
 		c.free = append(c.free, uint16(t))
 	}
@@ -91,12 +93,15 @@ func NewClient(conn, fds *os.File) (*Client, error) {
 	if msize, v := d.U32(), d.Str(); msize != wire.MessageSize || v != wire.VersionExt {
 		return nil, fmt.Errorf("the gofer speaks %q with messages of %d bytes, wanted %q", v, msize, wire.VersionExt)
 	}
+	c.listen()
 	return c, nil
 }
 
 // Close hangs up. Calls under way fail with EIO.
 func (c *Client) Close() {
 	_ = unix.Shutdown(c.connFD, unix.SHUT_RDWR) // wakes the leader, who tells the others
+	c.rouse()
+	c.prod()
 }
 
 // newCall begins a request; release ends it. It waits while maxCalls are under way.
@@ -130,10 +135,15 @@ func (c *Client) release(k *call) {
 // connection is gone.
 func (c *Client) do(k *call, typ uint8) error {
 	k.req.Finish(0, typ, k.tag)
+	if typ == wire.TFsync {
+		c.syncs.Add(1)
+		defer c.syncs.Add(-1)
+	}
 	if err := c.send(k.req.B); err != nil {
 		c.fail(err)
 		return unix.EIO
 	}
+	c.rouse()
 	c.wait(k)
 	switch {
 	case k.typ == wire.RLError:
@@ -163,15 +173,17 @@ func (c *Client) send(b []byte) error {
 }
 
 func (c *Client) write(b []byte) error {
+	c.sent.Add(uint64(len(b)))
 	for len(b) > 0 {
-		n, err := unix.SendmsgN(c.connFD, b, nil, nil, unix.MSG_NOSIGNAL)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
+		n, err := unix.SendmsgN(c.connFD, b, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EAGAIN:
+			c.stuck()
+		case err == nil:
+			b = b[n:]
+		case err != unix.EINTR:
 			return err
 		}
-		b = b[n:]
 	}
 	return nil
 }
@@ -274,15 +286,7 @@ func (c *Client) lead(k *call) {
 	for {
 		c.callsMu.Lock()
 		if k.done {
-			c.leading = false
-			for _, o := range c.calls {
-				if o != nil && o.waiting && !o.done {
-					o.waiting = false
-					c.leading = true
-					o.wake <- true
-					break
-				}
-			}
+			c.handOver()
 			c.callsMu.Unlock()
 			return
 		}
@@ -306,6 +310,19 @@ func (c *Client) lead(k *call) {
 	}
 }
 
+// handOver gives up the lead, to one that waits if there is any. callsMu is held.
+func (c *Client) handOver() {
+	c.leading = false
+	for _, o := range c.calls {
+		if o != nil && o.waiting && !o.done {
+			o.waiting = false
+			c.leading = true
+			o.wake <- true
+			return
+		}
+	}
+}
+
 // fail ends the connection: every call under way and to come gets EIO.
 func (c *Client) fail(err error) {
 	c.callsMu.Lock()
@@ -319,6 +336,7 @@ func (c *Client) fail(err error) {
 			o.finish(wire.RLError, nil, nil)
 		}
 	}
+	c.rouse() // to see that nobody is there any more
 }
 
 // next reads the next reply; body and fds are valid until the following call. Only the leader calls it.
@@ -362,7 +380,21 @@ func (c *Client) next() (typ uint8, tag uint16, body []byte, fds []int, err erro
 	}
 }
 
+// recv reads replies from the connection. Only the leader calls it.
 func (c *Client) recv(b []byte) (int, error) {
+	get := c.recvSpinning
+	if c.listener.Load() >= 0 {
+		get = c.recvRested
+	}
+	n, err := get(b)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("the gofer hung up")
+	}
+	return n, err
+}
+
+// recvSpinning is recv where the gofer has no listener.
+func (c *Client) recvSpinning(b []byte) (int, error) {
 	flags := 0
 	var start time.Time
 	if c.mayspin {
@@ -371,17 +403,10 @@ func (c *Client) recv(b []byte) (int, error) {
 	for {
 		n, _, err := unix.Recvfrom(c.connFD, b, flags)
 		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
-			if time.Since(start) > clientSpin {
-				flags = 0
-			}
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, fmt.Errorf("the gofer hung up")
-		default:
-			return n, nil
+		case err == unix.EAGAIN && time.Since(start) > clientSpin:
+			flags = 0
+		case err != unix.EAGAIN && err != unix.EINTR:
+			return n, err
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"ringfort/gofer/wire"
 )
 
-// serve exports dir through a gofer in this process and returns a client of it.
+// serve exports dir through a gofer in this process and returns a client of it. It has a listener if we may.
 func serve(t testing.TB, dir string, opts gofer.Options) (*Client, FID) {
 	t.Helper()
 	root, err := os.OpenFile(dir, unix.O_PATH, 0)
@@ -28,6 +28,7 @@ func serve(t testing.TB, dir string, opts gofer.Options) (*Client, FID) {
 		ends[i], ends[i+2] = os.NewFile(uintptr(p[0]), "client"), os.NewFile(uintptr(p[1]), "server")
 	}
 	done := make(chan error, 1)
+	opts.Listener = os.Geteuid() == 0
 	go func() { done <- gofer.Serve(root, ends[2], ends[3], opts) }()
 	c, err := NewClient(ends[0], ends[1])
 	if err != nil {
