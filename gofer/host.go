@@ -3,6 +3,7 @@ package gofer
 import (
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
@@ -39,6 +40,27 @@ func openChild(dir int, name string, flags, mode uint32) (int, error) {
 	}
 }
 
+// openBelow opens what a path of names leads to, none of them a link. flags must hold O_PATH or O_DIRECTORY.
+func openBelow(dir int, path string, flags uint32) (int, error) {
+	if len(path) > wire.MaxTarget {
+		return -1, unix.ENAMETOOLONG
+	}
+	for rest, more := path, true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, "/")
+		if err := checkName(name); err != nil {
+			return -1, err
+		}
+	}
+	how := unix.OpenHow{Flags: uint64(flags | unix.O_NOFOLLOW | unix.O_CLOEXEC), Resolve: beneath}
+	for {
+		fd, err := unix.Openat2(dir, path, &how)
+		if err != unix.EINTR && err != unix.EAGAIN { // EAGAIN: a rename came in between, see openat2(2)
+			return fd, err
+		}
+	}
+}
+
 // pathChild opens an entry by O_PATH and reads its attributes.
 func pathChild(dir int, name string, a *wire.Attr) (int, error) {
 	fd, err := openChild(dir, name, unix.O_PATH, 0)
@@ -55,21 +77,32 @@ func pathChild(dir int, name string, a *wire.Attr) (int, error) {
 const statxMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 
 func statFD(fd int, a *wire.Attr) error {
-	return statAt(fd, "", unix.AT_EMPTY_PATH, a)
-}
-
-func statAt(dir int, name string, flags int, a *wire.Attr) error {
+	var empty byte
 	var st unix.Statx_t
-	if err := unix.Statx(dir, name, flags|unix.AT_SYMLINK_NOFOLLOW, statxMask, &st); err != nil {
+	if err := statxAt(fd, &empty, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW, &st); err != nil {
 		return err
 	}
+	fromStatx(a, &st)
+	return nil
+}
+
+// statxAt is statx(2) of a name that ends in a NUL.
+func statxAt(dir int, name *byte, flags int, st *unix.Statx_t) error {
+	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dir), uintptr(unsafe.Pointer(name)), uintptr(flags), statxMask,
+		uintptr(unsafe.Pointer(st)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func fromStatx(a *wire.Attr, st *unix.Statx_t) {
 	*a = wire.Attr{
 		Mode: uint32(st.Mode), UID: st.Uid, GID: st.Gid, Nlink: st.Nlink, BlockSize: st.Blksize,
 		Ino: st.Ino, Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Rdev: unix.Mkdev(st.Rdev_major, st.Rdev_minor),
 		Size: st.Size, Blocks: st.Blocks,
 		ATime: toTime(st.Atime), MTime: toTime(st.Mtime), CTime: toTime(st.Ctime), BTime: toTime(st.Btime),
 	}
-	return nil
 }
 
 func toTime(t unix.StatxTimestamp) wire.Time { return wire.Time{Sec: t.Sec, Nsec: t.Nsec} }
@@ -122,9 +155,11 @@ func (s *server) chmod(fd int, mode uint32) error {
 	return unix.Fchmodat(s.proc, strconv.Itoa(fd), mode&07777, 0)
 }
 
-func readlink(fd int) (string, error) {
+func readlink(fd int) (string, error) { return readlinkAt(fd, "") }
+
+func readlinkAt(dir int, name string) (string, error) {
 	var b [wire.MaxTarget + 1]byte
-	n, err := unix.Readlinkat(fd, "", b[:])
+	n, err := unix.Readlinkat(dir, name, b[:])
 	if err != nil {
 		return "", err
 	}

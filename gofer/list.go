@@ -8,30 +8,28 @@ import (
 // maxDeep is how many levels below the directory asked for TList goes: each holds a descriptor while it does.
 const maxDeep = 16
 
-// place is the directory a TList or TOpenMany is about.
+// place is the directory a TList is about.
 type place struct {
 	fd   int    // of the table's, or opened for reading and not in the table yet
-	newN uint32 // its number to be; NoFID: it is in the table
+	newN uint32 // its number to be; NoFID: it is in the table, or is not wanted there
 	f    *fid   // in the table, nil if not yet
 }
 
-// takePlace takes dir[4] newfid[4] name[s].
-func (s *server) takePlace(d *wire.Decoder) (place, error) {
-	dir, err := s.takeDir(d)
-	if err != nil {
-		return place{}, err
-	}
-	newN, name := d.U32(), d.Str()
+// takePlace takes newfid[4] path[s], of a directory at or below dir.
+func (s *server) takePlace(dir *fid, d *wire.Decoder) (place, error) {
+	newN, path := d.U32(), d.Str()
 	if err := take(d); err != nil {
 		return place{}, err
 	}
-	if name == "" {
+	if path == "" {
 		return place{fd: dir.fd, newN: wire.NoFID, f: dir}, nil
 	}
-	if err := s.checkNew(newN); err != nil {
-		return place{}, err
+	if newN != wire.NoFID {
+		if err := s.checkNew(newN); err != nil {
+			return place{}, err
+		}
 	}
-	fd, err := openSubdir(dir.fd, name)
+	fd, err := openSubdir(dir.fd, path)
 	return place{fd: fd, newN: newN}, err
 }
 
@@ -39,44 +37,41 @@ func (s *server) takePlace(d *wire.Decoder) (place, error) {
 func (s *server) settle(p *place, err error) {
 	switch {
 	case p.f != nil:
-	case err != nil:
+	case err != nil || p.newN == wire.NoFID:
 		unix.Close(p.fd)
 	default:
 		s.fids[p.newN] = newFID(p.fd, unix.S_IFDIR)
 	}
 }
 
-// openSubdir opens a directory in a directory for reading. O_DIRECTORY refuses all else without opening it.
-func openSubdir(dir int, name string) (int, error) {
-	if err := checkName(name); err != nil {
-		return -1, err
-	}
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: beneath}
-	for {
-		fd, err := unix.Openat2(dir, name, &how)
-		if err != unix.EINTR && err != unix.EAGAIN { // EAGAIN: a rename came in between, see openat2(2)
-			return fd, err
-		}
-	}
+// openSubdir opens a directory below a directory for reading. O_DIRECTORY refuses all else without opening it.
+func openSubdir(dir int, path string) (int, error) {
+	return openBelow(dir, path, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
 // list answers TList.
 func (s *server) list(d *wire.Decoder, e *wire.Encoder) error {
-	p, err := s.takePlace(d)
+	dir, err := s.takeDir(d)
 	if err != nil {
 		return err
 	}
-	err = s.listPlace(&p, d, e)
+	p, err := s.takePlace(dir, d)
+	if err != nil {
+		return err
+	}
+	base := dir.fd
+	err = s.listPlace(base, &p, d, e)
 	s.settle(&p, err)
 	return err
 }
 
-func (s *server) listPlace(p *place, d *wire.Decoder, e *wire.Encoder) error {
+func (s *server) listPlace(base int, p *place, d *wire.Decoder, e *wire.Encoder) error {
 	_, count, err := s.ioRange(0, d.U32())
-	deep := d.U8() != 0
-	if err == nil {
-		err = take(d)
+	if err != nil {
+		return err
 	}
+	flags := d.U8()
+	more, err := takePaths(d, 0, wire.MaxMore)
 	if err != nil {
 		return err
 	}
@@ -91,23 +86,38 @@ func (s *server) listPlace(p *place, d *wire.Decoder, e *wire.Encoder) error {
 		}
 		defer unix.Close(fd)
 	}
-	l := lister{s: s, e: e, limit: len(e.B) + count}
+	l := lister{s: s, e: e, limit: len(e.B) + count, bare: flags&wire.ListBare != 0, dev: a.Dev, dirno: uint32(len(more))}
 	e.U64(a.Dev)
 	e.U64(a.Ino)
 	at := len(e.B)
 	e.U8(0)
 	e.U32(0)
 	var dirs []string
-	n, eof, err := s.appendEntries(fd, e, l.limit, &dirs)
+	n, state, err := l.entries(fd, &dirs)
 	putU32(e.B[at+1:], n)
-	if err != nil || !eof {
+	e.B[at] = state
+	if err != nil || state&wire.ListEnd == 0 || flags&wire.ListDeep == 0 || !l.below(fd, dirs, maxDeep) {
 		return err
 	}
-	e.B[at] = 1
-	if deep {
-		l.below(fd, dirs, maxDeep)
+	for i, path := range more {
+		if !l.one(base, path, uint32(i)+1, maxDeep) {
+			break
+		}
 	}
 	return nil
+}
+
+// takePaths takes n[2] n*path[s], from least to most of them, which end the message.
+func takePaths(d *wire.Decoder, least, most int) ([]string, error) {
+	n := int(d.U16())
+	if d.Err() != nil || n < least || n > most {
+		return nil, unix.EINVAL
+	}
+	paths := make([]string, n)
+	for i := range paths {
+		paths[i] = d.Str()
+	}
+	return paths, take(d)
 }
 
 // lister appends whole directories to a reply.
@@ -116,6 +126,9 @@ type lister struct {
 	e     *wire.Encoder
 	limit int    // of the reply's bytes
 	dirno uint32 // directories among the entries so far
+	// bare leaves out attributes, once it is known that a listing's numbers are the files' own here, on device dev.
+	bare, numbers bool
+	dev           uint64
 }
 
 // below appends the directories names of dir, which are the last entries that are directories, and those below them.
@@ -135,8 +148,8 @@ func (l *lister) below(dir int, names []string, levels int) bool {
 }
 
 // one appends a directory and those below it. One that cannot be read now is left to be asked for by itself.
-func (l *lister) one(dir int, name string, dirno uint32, levels int) bool {
-	fd, err := openSubdir(dir, name)
+func (l *lister) one(dir int, path string, dirno uint32, levels int) bool {
+	fd, err := openSubdir(dir, path)
 	if err != nil {
 		return true
 	}
@@ -145,51 +158,111 @@ func (l *lister) one(dir int, name string, dirno uint32, levels int) bool {
 	l.e.U32(dirno)
 	l.e.U32(0)
 	var dirs []string
-	n, eof, err := l.s.appendEntries(fd, l.e, l.limit, &dirs)
-	if err != nil || !eof {
+	n, state, err := l.entries(fd, &dirs)
+	if err != nil || state != wire.ListEnd {
 		l.e.B = l.e.B[:at]
-		return err != nil
+		return err != nil || state&wire.ListPartial != 0
 	}
 	putU32(l.e.B[at+4:], n)
 	return l.below(fd, dirs, levels-1)
 }
 
+// entries appends the entries of an open directory from where it stands, as far as the reply may grow, and tells how
+// many there were, and the state of the listing. The names of those that are directories are added to dirs unless it
+// is nil.
+func (l *lister) entries(dir int, dirs *[]string) (n uint32, state uint8, err error) {
+	eof, err := l.s.dirEntries(dir, func(name []byte, typ uint8, ino, next uint64) bool {
+		if name[0] == '.' && (len(name) == 1 || len(name) == 2 && name[1] == '.') {
+			return true
+		}
+		e, at := l.e, len(l.e.B)
+		e.U64(next)
+		e.Name(name)
+		if l.bare && l.numbers && typ != unix.DT_DIR && typ != unix.DT_UNKNOWN {
+			e.U8(typ)
+			e.U64(ino)
+		} else if mode, err := l.entry(dir, name, typ, ino); err != nil {
+			e.B = e.B[:at]
+			if err != unix.ENOENT { // removed since it was listed
+				state = wire.ListPartial
+			}
+			return true
+		} else if mode == unix.S_IFDIR && dirs != nil {
+			*dirs = append(*dirs, string(name))
+		}
+		if len(e.B) > l.limit {
+			e.B = e.B[:at]
+			return false
+		}
+		n++
+		return true
+	})
+	if eof {
+		state |= wire.ListEnd
+	}
+	return n, state, err
+}
+
+// entry appends the attributes of an entry, and where it leads if it is a symbolic link. It returns the type.
+func (l *lister) entry(dir int, name []byte, typ uint8, ino uint64) (uint32, error) {
+	var st unix.Statx_t
+	if err := statxAt(dir, &name[0], unix.AT_SYMLINK_NOFOLLOW, &st); err != nil {
+		return 0, err
+	}
+	var a wire.Attr
+	fromStatx(&a, &st)
+	l.e.U8(0)
+	l.e.Attr(&a)
+	mode := a.Mode & unix.S_IFMT
+	if mode == unix.S_IFLNK {
+		l.e.U16(0)
+		at := len(l.e.B)
+		if target, err := readlinkAt(dir, string(name)); err == nil && at+len(target) <= l.limit {
+			l.e.B = append(l.e.B[:at-2], byte(len(target)), byte(len(target)>>8))
+			l.e.B = append(l.e.B, target...)
+		}
+	}
+	if l.bare && !l.numbers && mode != unix.S_IFDIR {
+		l.bare = typ != unix.DT_UNKNOWN && a.Ino == ino && a.Dev == l.dev
+		l.numbers = l.bare
+	}
+	return mode, nil
+}
+
 // openMany answers TOpenMany.
 func (s *server) openMany(d *wire.Decoder, e *wire.Encoder) error {
-	p, err := s.takePlace(d)
+	dir, err := s.takeDir(d)
 	if err != nil {
 		return err
 	}
-	n := d.U16()
-	if err = take(d); err == nil && (n == 0 || n > wire.MaxOpenMany) {
-		err = unix.EINVAL
+	paths, err := takePaths(d, 1, wire.MaxOpenMany)
+	if err != nil {
+		return err
 	}
-	e.U16(n)
-	for ; err == nil && n > 0; n-- {
-		name := d.Str()
-		if err = take(d); err != nil {
-			break
-		}
+	e.U16(uint16(len(paths)))
+	for _, path := range paths {
 		var a wire.Attr
-		fd, oerr := s.openFile(p.fd, name, &a)
-		if oerr == nil {
+		fd, err := s.openFile(dir.fd, path, &a)
+		if err == nil {
 			s.many = append(s.many, fd)
 		}
-		e.U32(uint32(errnoOf(oerr)))
+		e.U32(uint32(errnoOf(err)))
 		e.U64(a.Dev)
 		e.U64(a.Ino)
 	}
-	s.settle(&p, err)
-	return err
+	return nil
 }
 
-// openFile opens a regular file of a directory for donation.
-func (s *server) openFile(dir int, name string, a *wire.Attr) (int, error) {
-	fd, err := pathChild(dir, name, a)
+// openFile opens a regular file below a directory for donation.
+func (s *server) openFile(dir int, path string, a *wire.Attr) (int, error) {
+	fd, err := openBelow(dir, path, unix.O_PATH)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(fd)
+	if err := statFD(fd, a); err != nil {
+		return -1, err
+	}
 	f := fid{fd: fd, mode: a.Mode & unix.S_IFMT}
 	return s.openData(&f, unix.O_RDONLY)
 }

@@ -3,6 +3,9 @@ package gofer
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -16,22 +19,45 @@ func hello(t *testing.T, r *raw) {
 	r.call(wire.TAttach, func(e *wire.Encoder) { e.U32(1); e.U32(wire.NoFID); e.Str(""); e.Str(""); e.U32(0) })
 }
 
-func place1(e *wire.Encoder, name string, newFID uint32) {
-	e.U32(1)
-	e.U32(newFID)
-	e.Str(name)
+// listReq fills in a TList of path below fid 1.
+func listReq(path string, newFID, count uint32, flags uint8, more ...string) func(*wire.Encoder) {
+	return func(e *wire.Encoder) {
+		e.U32(1)
+		e.U32(newFID)
+		e.Str(path)
+		e.U32(count)
+		e.U8(flags)
+		e.U16(uint16(len(more)))
+		for _, path := range more {
+			e.Str(path)
+		}
+	}
+}
+
+// openReq fills in a TOpenMany below fid 1.
+func openReq(paths ...string) func(*wire.Encoder) {
+	return func(e *wire.Encoder) {
+		e.U32(1)
+		e.U16(uint16(len(paths)))
+		for _, path := range paths {
+			e.Str(path)
+		}
+	}
 }
 
 // A hostile Sentry asks TList and TOpenMany for what is outside, for what is no directory, and with wrong numbers.
 func TestListRefuses(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "export")
-	for _, d := range []string{dir, filepath.Join(dir, "sub")} {
+	for _, d := range []string{dir, filepath.Join(dir, "sub"), filepath.Join(dir, "sub/deep")} {
 		if err := os.Mkdir(d, 0755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := os.Symlink("sub", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../..", filepath.Join(dir, "sub/up")); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Mkfifo(filepath.Join(dir, "fifo"), 0644); err != nil {
@@ -50,45 +76,126 @@ func TestListRefuses(t *testing.T) {
 	}{
 		{"..", 2, unix.EINVAL}, {".", 2, unix.EINVAL}, {"sub/..", 2, unix.EINVAL}, {"a\x00b", 2, unix.EINVAL},
 		{"link", 2, unix.ELOOP}, {"fifo", 2, unix.ENOTDIR}, {"file", 2, unix.ENOTDIR}, {"none", 2, unix.ENOENT},
-		{"sub", 1, unix.EBUSY}, {"sub", wire.NoFID, unix.EINVAL},
+		{"sub", 1, unix.EBUSY}, {"link/sub", 2, unix.ELOOP}, {"sub//deep", 2, unix.EINVAL}, {"/sub", 2, unix.EINVAL},
+		{"sub/", 2, unix.EINVAL}, {"sub/../sub", 2, unix.EINVAL}, {"sub/./deep", 2, unix.EINVAL}, {"link/../sub", 2, unix.EINVAL},
+		{"sub/up", 2, unix.ELOOP}, {"sub/up/export", 2, unix.ELOOP}, {strings.Repeat("a", 256), 2, unix.ENAMETOOLONG},
+		{strings.Repeat("a/", 3000) + "a", 2, unix.ENAMETOOLONG},
 	} {
-		for _, typ := range []uint8{wire.TList, wire.TOpenMany} {
-			rtyp, d := r.call(typ, func(e *wire.Encoder) {
-				place1(e, tc.name, tc.newFID)
-				if typ == wire.TList {
-					e.U32(4096)
-					e.U8(1)
-				} else {
-					e.U16(1)
-					e.Str("file")
-				}
-			})
-			if got := unix.Errno(d.U32()); rtyp != wire.RLError || got != tc.want && !(tc.want == unix.ELOOP && got == unix.ENOTDIR) {
-				t.Errorf("message %#x of %q as %d: type %d, %v; want %v", typ, tc.name, tc.newFID, rtyp, got, tc.want)
-			}
+		rtyp, d := r.call(wire.TList, listReq(tc.name, tc.newFID, 4096, wire.ListDeep))
+		if got := unix.Errno(d.U32()); rtyp != wire.RLError || got != tc.want && !(tc.want == unix.ELOOP && got == unix.ENOTDIR) {
+			t.Errorf("list %q as %d: type %d, %v; want %v", tc.name, tc.newFID, rtyp, got, tc.want)
 		}
 	}
+	if rtyp, d := r.call(wire.TList, listReq("sub", wire.NoFID, 4096, 0, make([]string, wire.MaxMore+1)...)); rtyp != wire.RLError || unix.Errno(d.U32()) != unix.EINVAL {
+		t.Error("too many further directories are listed")
+	}
 	for _, n := range []uint16{0, wire.MaxOpenMany + 1, 2} { // the last: two names promised, one there
-		rtyp, d := r.call(wire.TOpenMany, func(e *wire.Encoder) { place1(e, "", wire.NoFID); e.U16(n); e.Str("file") })
+		rtyp, d := r.call(wire.TOpenMany, func(e *wire.Encoder) { e.U32(1); e.U16(n); e.Str("file") })
 		if got := unix.Errno(d.U32()); rtyp != wire.RLError || got != unix.EINVAL {
 			t.Errorf("%d names: type %d, %v", n, rtyp, got)
 		}
 	}
 	// Nothing but a regular file comes, and no error of one name hides another's.
-	_, d := r.call(wire.TOpenMany, func(e *wire.Encoder) {
-		place1(e, "", wire.NoFID)
-		names := []string{"fifo", "link", "sub", "../export/file", "none"}
-		e.U16(uint16(len(names)))
-		for _, n := range names {
-			e.Str(n)
-		}
-	})
+	_, d := r.call(wire.TOpenMany, openReq("fifo", "link", "sub", "../export/file", "none", "sub/up", "sub/up/secret", "sub/deep/../../../secret",
+		"link/deep", "/etc/passwd", ""))
 	d.U16()
-	for i, want := range []unix.Errno{unix.ENXIO, unix.ENXIO, unix.ENXIO, unix.EINVAL, unix.ENOENT} {
+	for i, want := range []unix.Errno{unix.ENXIO, unix.ENXIO, unix.ENXIO, unix.EINVAL, unix.ENOENT, unix.ENXIO, unix.ELOOP, unix.EINVAL,
+		unix.ELOOP, unix.EINVAL, unix.EINVAL} {
 		if got := unix.Errno(d.U32()); got != want {
 			t.Errorf("name %d: %v, want %v", i, got, want)
 		}
 		d.U64()
 		d.U64()
+	}
+	// Further directories that are not what they should be are left out.
+	rtyp, d := r.call(wire.TList, listReq("sub/deep", wire.NoFID, 1<<16, wire.ListDeep, "..", "link", "fifo", "sub/up", "sub/deep/../..", "none"))
+	if rtyp != wire.TList+1 || d.Len() != 16+1+4 {
+		t.Errorf("a listing of further directories: type %d and %d bytes", rtyp, d.Len())
+	}
+}
+
+// listed is a directory of a reply to TList.
+type listed struct {
+	dirno   uint32
+	entries []string // name and kind, or target
+	bare    int
+}
+
+// takeListed takes n entries.
+func takeListed(t *testing.T, d *wire.Decoder, dirno, n uint32) listed {
+	t.Helper()
+	l := listed{dirno: dirno}
+	for range n {
+		d.U64()
+		name := d.Str()
+		if kind := d.U8(); kind != 0 {
+			l.bare++
+			d.U64()
+		} else {
+			var a wire.Attr
+			d.Attr(&a)
+			if a.Mode&unix.S_IFMT == unix.S_IFLNK {
+				name += ">" + d.Str()
+			}
+		}
+		l.entries = append(l.entries, name)
+	}
+	if d.Err() != nil {
+		t.Fatal("a short reply")
+	}
+	slices.Sort(l.entries)
+	return l
+}
+
+// Directories below and beside come along, numbered, with the targets of links, and bare ones without attributes.
+func TestListMore(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"a/b", "c/d", "e"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"a/f", "a/g", "a/b/h", "c/d/i", "c/d/j"} {
+		if err := os.WriteFile(filepath.Join(dir, f), nil, 0644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("to/nowhere", filepath.Join(dir, "c/l")); err != nil {
+		t.Fatal(err)
+	}
+	conn, _ := export(t, dir, Options{})
+	r := &raw{t, conn}
+	hello(t, r)
+	for _, flags := range []uint8{wire.ListDeep, wire.ListDeep | wire.ListBare} {
+		_, d := r.call(wire.TList, listReq("a", wire.NoFID, 1<<16, flags, "none", "c", "e", "c/d"))
+		d.U64()
+		d.U64()
+		if state := d.U8(); state != wire.ListEnd {
+			t.Fatalf("state %d", state)
+		}
+		got, bare := []listed{takeListed(t, &d, 0, d.U32())}, 0
+		for d.Len() > 0 {
+			no, n := d.U32(), d.U32()
+			got = append(got, takeListed(t, &d, no, n))
+		}
+		for i := range got {
+			bare += got[i].bare
+			got[i].bare = 0
+		}
+		want := []listed{
+			{0, []string{"b", "f", "g"}, 0}, {5, []string{"h"}, 0}, {2, []string{"d", "l>to/nowhere"}, 0}, {6, []string{"i", "j"}, 0},
+			{3, nil, 0}, {4, []string{"i", "j"}, 0},
+		}
+		if flags&wire.ListBare != 0 {
+			want[2].entries[1] = "l"
+			if bare != 7 { // all but the first
+				t.Errorf("%d entries are bare", bare)
+			}
+		} else if bare != 0 {
+			t.Errorf("%d entries are bare", bare)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("flags %d: %v, want %v", flags, got, want)
+		}
 	}
 }

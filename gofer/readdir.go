@@ -34,15 +34,16 @@ func (s *server) seekDir(f *fid, off uint64) error {
 
 // entries calls do for each directory entry after the host's offset off, until do says stop or the end is reached.
 // The offset given with an entry is that from which the next would be read.
-func (s *server) entries(f *fid, off uint64, do func(name string, typ uint8, ino, next uint64) bool) (eof bool, err error) {
+func (s *server) entries(f *fid, off uint64, do func(name []byte, typ uint8, ino, next uint64) bool) (eof bool, err error) {
 	if err := s.seekDir(f, off); err != nil {
 		return false, err
 	}
 	return s.dirEntries(f.dir, do)
 }
 
-// dirEntries is entries of an open directory from where it stands. do may not read another.
-func (s *server) dirEntries(dir int, do func(name string, typ uint8, ino, next uint64) bool) (eof bool, err error) {
+// dirEntries is entries of an open directory from where it stands. do may not read another. A NUL follows the name in
+// its memory, which is the next call's.
+func (s *server) dirEntries(dir int, do func(name []byte, typ uint8, ino, next uint64) bool) (eof bool, err error) {
 	if s.dents == nil {
 		s.dents = make([]byte, 32<<10)
 	}
@@ -57,11 +58,11 @@ func (s *server) dirEntries(dir int, do func(name string, typ uint8, ino, next u
 			if reclen < 19 || reclen > len(b) {
 				return false, unix.EIO
 			}
-			text := b[19:reclen]
-			if i := bytes.IndexByte(text, 0); i >= 0 {
-				text = text[:i]
+			end := bytes.IndexByte(b[19:reclen], 0)
+			if end < 0 {
+				return false, unix.EIO
 			}
-			if !do(string(text), b[18], binary.NativeEndian.Uint64(b), binary.NativeEndian.Uint64(b[8:])) {
+			if !do(b[19:19+end], b[18], binary.NativeEndian.Uint64(b), binary.NativeEndian.Uint64(b[8:])) {
 				return false, nil
 			}
 			b = b[reclen:]
@@ -88,7 +89,7 @@ func (s *server) readdir(d *wire.Decoder, e *wire.Encoder) error {
 	}
 	at := len(e.B)
 	e.U32(0)
-	_, err = s.entries(f, off, func(name string, typ uint8, ino, next uint64) bool {
+	_, err = s.entries(f, off, func(name []byte, typ uint8, ino, next uint64) bool {
 		if len(e.B)-at-4+13+8+1+2+len(name) > count {
 			return false
 		}
@@ -102,7 +103,7 @@ func (s *server) readdir(d *wire.Decoder, e *wire.Encoder) error {
 		e.QID(q)
 		e.U64(next)
 		e.U8(q.Type)
-		e.Str(name)
+		e.Name(name)
 		return true
 	})
 	putU32(e.B[at:], uint32(len(e.B)-at-4))
@@ -130,37 +131,12 @@ func (s *server) readdirAttr(d *wire.Decoder, e *wire.Encoder) error {
 	if err := s.seekDir(f, off); err != nil {
 		return err
 	}
-	n, eof, err := s.appendEntries(f.dir, e, at+count, nil)
-	if eof {
-		e.B[at] = 1
+	l := lister{s: s, e: e, limit: at + count}
+	n, state, err := l.entries(f.dir, nil)
+	if state&wire.ListEnd != 0 {
 		f.closeDir() // it will be opened again if it is read again
 	}
+	e.B[at] = state
 	putU32(e.B[at+1:], n)
 	return err
-}
-
-// appendEntries appends the entries of an open directory from where it stands, with their attributes, as far as e may
-// grow to limit bytes, and tells how many there were and whether these were all. The names of those that are
-// directories are added to dirs unless it is nil.
-func (s *server) appendEntries(dir int, e *wire.Encoder, limit int, dirs *[]string) (n uint32, eof bool, err error) {
-	eof, err = s.dirEntries(dir, func(name string, _ uint8, _, next uint64) bool {
-		if name == "." || name == ".." {
-			return true
-		}
-		if len(e.B)+8+2+len(name)+wire.AttrSize > limit {
-			return false
-		}
-		var a wire.Attr
-		if statAt(dir, name, 0, &a) != nil {
-			return true // removed since it was listed
-		}
-		e.U64(next)
-		e.Str(name)
-		e.Attr(&a)
-		if n++; dirs != nil && a.Mode&unix.S_IFMT == unix.S_IFDIR {
-			*dirs = append(*dirs, name)
-		}
-		return true
-	})
-	return n, eof, err
 }

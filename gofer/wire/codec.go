@@ -50,6 +50,12 @@ func (e *Encoder) Str(s string) {
 	e.B = append(e.B, s...)
 }
 
+// Name appends a string of at most 64 KB that is bytes.
+func (e *Encoder) Name(b []byte) {
+	e.U16(uint16(len(b)))
+	e.B = append(e.B, b...)
+}
+
 // Bytes appends bytes with a four-byte length.
 func (e *Encoder) Bytes(b []byte) {
 	e.U32(uint32(len(b)))
@@ -154,6 +160,9 @@ func (d *Decoder) U64() uint64 {
 
 // Str takes a string with a two-byte length.
 func (d *Decoder) Str() string { return string(d.take(int(d.U16()))) }
+
+// Name takes a string's bytes; they alias the message.
+func (d *Decoder) Name() []byte { return d.take(int(d.U16())) }
 
 // Bytes takes bytes with a four-byte length; they alias the message.
 func (d *Decoder) Bytes() []byte {

@@ -3,7 +3,7 @@ package wire
 // Versions offered in Tversion. The extended one adds the messages numbered from TWalkAttr on.
 const (
 	Version9P  = "9P2000.L"
-	VersionExt = "9P2000.L.Ringfort.2"
+	VersionExt = "9P2000.L.Ringfort.3"
 )
 
 // Message numbers of 9P2000 (intro(5)) and 9P2000.L (diod's protocol.md). An R message is its T message plus one.
@@ -47,7 +47,9 @@ const (
 //	TChange     fid[4] valid[4] mode[4] uid[4] gid[4] size[8] asec[8] ansec[8] msec[8] mnsec[8]
 //	RChange     attr afterwards
 //	TReaddirAttr fid[4] offset[8] count[4]
-//	RReaddirAttr eof[1] n[4] n*(offset[8] name[s] attr); "." and ".." are left out.
+//	RReaddirAttr state[1] n[4] n*entry; "." and ".." are left out.
+//	             entry: offset[8] name[s] kind[1], then, kind being 0, attr and, of a symbolic link, target[s] (empty:
+//	             not told), else ino[8] alone, the type being kind (DT_...). state: ListEnd and ListPartial.
 //	TRename      olddir[4] oldname[s] newdir[4] newname[s] flags[4]
 //	TGetXattr    fid[4] name[s]                   R: value[n4]
 //	TSetXattr    fid[4] name[s] flags[4] value[n4]
@@ -55,17 +57,19 @@ const (
 //	TRemoveXattr fid[4] name[s]
 //	TForget      n[2] n*fid[4]; has no reply. Unknown fids are ignored.
 //	TAllocate    fid[4] mode[4] offset[8] length[8]
-//	TList        dir[4] newfid[4] name[s] count[4] deep[1]
-//	RList        dev[8] ino[8] eof[1] n[4] n*(offset[8] name[s] attr), then while any are left
-//	             dirno[4] n[4] n*(offset[8] name[s] attr)
-//	             The entries of the directory name in dir, which gets newfid unless that is NoFID (no name: of dir
-//	             itself), from the start. With deep, if eof, whole directories below follow, each parent before its
-//	             children, as far as count bytes go; dirno says which: the dirno-th entry of the reply that is a
-//	             directory, from 1.
-//	TOpenMany    dir[4] newfid[4] name[s] nname[2] nname*name[s]
+//	TList        dir[4] newfid[4] path[s] count[4] flags[1] nmore[2] nmore*path[s]
+//	RList        dev[8] ino[8] state[1] n[4] n*entry, then while any are left dirno[4] n[4] n*entry
+//	             The entries of the directory path below dir, which gets newfid unless that is NoFID (no path: of dir
+//	             itself), from the start. With ListBare entries that are no directories come without attributes.
+//	             With ListDeep, if ListEnd, whole directories follow as far as count bytes go: those below it, each
+//	             parent before its children, then those of the further paths below dir, and those below them. dirno
+//	             says which: from 1 to nmore the further paths, from then on the entries of the reply that are
+//	             directories, in its order.
+//	TOpenMany    dir[4] npath[2] npath*path[s]
 //	ROpenMany    n[2] n*(errno[4] dev[8] ino[8]), descriptors donated in one packet
-//	             Opens regular files of a directory, found as that of TList, for reading: of each name an errno or,
-//	             that being 0, the file's identity and the next descriptor of the packet.
+//	             Opens regular files below a directory for reading: of each path an errno or, that being 0, the
+//	             file's identity and the next descriptor of the packet.
+//	             A path is names with single slashes between; nothing on it may be a link.
 //	TConnect     fid[4] type[4]                   R: nothing, donates a socket of that type connected to a unix socket
 //	TListen      (empty)
 //	RListen      (empty), donates a listener of seccomp notifications (seccomp_unotify(2)). From then on the server, which
@@ -96,6 +100,14 @@ const (
 	Donated = 0x40
 )
 
+// Flags of TList, and the state of a listing.
+const (
+	ListDeep    = 1
+	ListBare    = 2
+	ListEnd     = 1 // the last entry there is, is among these
+	ListPartial = 2 // one whose attributes could not be read was left out
+)
+
 // Reserved values and limits.
 const (
 	NoTag  = 0xffff     // intro(5): the tag of Tversion
@@ -106,7 +118,8 @@ const (
 	MaxName     = 255       // NAME_MAX
 	MaxTarget   = 4095      // PATH_MAX without its NUL
 	MaxWalk     = 128       // names of one walk
-	MaxOpenMany = 32        // names of one TOpenMany
+	MaxOpenMany = 32        // paths of one TOpenMany
+	MaxMore     = 256       // further paths of one TList
 	MaxXattr    = 64 << 10  // XATTR_SIZE_MAX
 	MessageSize = 256 << 10 // largest message, header included
 	MaxFIDs     = 1 << 16   // of one connection

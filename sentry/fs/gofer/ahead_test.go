@@ -148,3 +148,155 @@ func TestOpenAhead(t *testing.T) {
 		t.Errorf("a file made again reads %q %v", s, err)
 	}
 }
+
+// smallDirs makes n directories with two files each.
+func smallDirs(t *testing.T, n int) (host string) {
+	t.Helper()
+	host = t.TempDir()
+	for i := range n {
+		dir := filepath.Join(host, fmt.Sprintf("d%02d", i%7), fmt.Sprintf("d%02d", i))
+		if err := os.MkdirAll(dir, 0755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"one", "two"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(dir+name), 0644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return host
+}
+
+// readTree reads all files below dir in the order of listings, or of names, and tells the most descriptors ahead.
+func readTree(t *testing.T, c *vfstest.Caller, fs *fileSystem, host, dir string, sorted bool) (most int) {
+	t.Helper()
+	names, err := c.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sorted {
+		slices.Sort(names)
+	}
+	for _, n := range names {
+		path := filepath.Join(dir, n)
+		if st, err := os.Lstat(filepath.Join(host, path)); err != nil || st.IsDir() {
+			most = max(most, readTree(t, c, fs, host, path, sorted))
+			continue
+		}
+		data, _ := os.ReadFile(filepath.Join(host, path))
+		if got, err := c.Read(path); got != string(data) || err != nil {
+			t.Errorf("%s: %q %v", path, got, err)
+		}
+		most = max(most, len(fs.ahead.fds))
+	}
+	return most
+}
+
+// Files of the directories that follow come ahead, too, in the order of listings and of names, the first time and, with
+// no descriptors left, the second.
+func TestOpenAheadAcross(t *testing.T) {
+	host := smallDirs(t, 200)
+	for _, sorted := range []bool{false, true} {
+		sb := newFS(t, host, Options{})
+		c := vfstest.New(sb)
+		fs := sb.Root().Inode().(*inode).fs
+		for _, d := range []string{"", "/d00", "/d01", "/d02", "/d03", "/d04", "/d05", "/d06"} { // so that all are known
+			if _, err := c.List("/" + d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for pass := range 2 {
+			if most := readTree(t, c, fs, host, "/", sorted); most < 16 {
+				t.Errorf("pass %d, sorted %v: at most %d descriptors came ahead", pass, sorted, most)
+			}
+			fs.mu.Lock()
+			var ins []*inode
+			for _, in := range fs.inodes {
+				ins = append(ins, in)
+			}
+			fs.mu.Unlock()
+			for _, in := range ins {
+				in.mu.Lock()
+				in.closeData()
+				in.mu.Unlock()
+			}
+		}
+	}
+}
+
+// A walk that looks at no file lists them without attributes; they are there when they are wanted after all.
+func TestListBare(t *testing.T) {
+	host := smallDirs(t, 200)
+	if err := os.Symlink("one", filepath.Join(host, "d03/d03/link")); err != nil {
+		t.Fatal(err)
+	}
+	sb := newFS(t, host, Options{})
+	c := vfstest.New(sb)
+	fs := sb.Root().Inode().(*inode).fs
+	var walk func(dir string)
+	walk = func(dir string) {
+		names, err := c.List(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			if path := filepath.Join(dir, n); n[0] == 'd' {
+				walk(path)
+			}
+		}
+	}
+	walk("/")
+	bare := 0
+	for _, in := range fs.inodes {
+		if in.bare {
+			bare++
+		}
+	}
+	if bare < 100 {
+		t.Errorf("%d directories are listed bare", bare)
+	}
+	_, err := c.Read("/d03/d10/three")
+	check(t, "a name that is not there", err, unix.ENOENT)
+	if s, err := c.Read("/d03/d03/link"); err != nil || s == "" {
+		t.Errorf("through a link: %q %v", s, err)
+	}
+	readTree(t, c, fs, host, "/", false)
+	still := 0
+	for _, in := range fs.inodes {
+		if in.bare {
+			still++
+		}
+	}
+	if still > bare/4 {
+		t.Errorf("%d of %d directories are still bare", still, bare)
+	}
+	for i := range 200 {
+		path := fmt.Sprintf("d%02d/d%02d/two", i%7, i)
+		st, err := statName(c, "/"+path)
+		want, _ := os.Lstat(filepath.Join(host, path))
+		if err != nil || st.Size != uint64(want.Size()) {
+			t.Errorf("%s: %d bytes %v, the host has %d", path, st.Size, err, want.Size())
+		}
+	}
+}
+
+// A link's target comes with the listing.
+func TestListedLink(t *testing.T) {
+	host := t.TempDir()
+	if err := os.Symlink("first", filepath.Join(host, "link")); err != nil {
+		t.Fatal(err)
+	}
+	c := vfstest.New(newFS(t, host, Options{}))
+	if _, err := c.List("/"); err != nil {
+		t.Fatal(err)
+	}
+	p, err := vfs.Walk(c, vfs.Path{}, "/link", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.DecRef()
+	in := p.Inode().(*inode)
+	if s, err := in.Readlink(c); s != "first" || err != nil || in.fid != NoFID {
+		t.Errorf("%q %v, fid %d", s, err, in.fid)
+	}
+}

@@ -101,9 +101,9 @@ func TestClient(t *testing.T) {
 	if err := c.Link(f, d, "h"); err != nil {
 		t.Error(err)
 	}
-	ents, eof, err := c.Readdir(d, 0)
-	if err != nil || !eof || len(ents) != 2 {
-		t.Errorf("readdir %+v %v %v", ents, eof, err)
+	ents, state, err := c.Readdir(d, 0)
+	if err != nil || state != wire.ListEnd || len(ents) != 2 {
+		t.Errorf("readdir %+v %v %v", ents, state, err)
 	}
 	if err := c.SetXattr(f, "user.k", []byte("v"), 0); err != nil && err != unix.EOPNOTSUPP {
 		t.Error(err)

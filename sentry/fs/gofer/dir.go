@@ -9,9 +9,6 @@ import (
 	"ringfort/sentry/vfs"
 )
 
-// maxSeen is how many entries' attributes are kept from a listing.
-const maxSeen = 1 << 16
-
 // Lookup finds one entry.
 func (in *inode) Lookup(c vfs.Caller, name string) (vfs.Inode, error) {
 	ins, err := in.LookupPath(c, []string{name}, vfs.NoIntent)
@@ -23,7 +20,9 @@ func (in *inode) Lookup(c vfs.Caller, name string) (vfs.Inode, error) {
 
 // LookupPath walks several names in one round trip, opening the last if that is the intent.
 func (in *inode) LookupPath(_ vfs.Caller, names []string, intent uint32) ([]vfs.Inode, error) {
-	if child := in.fromListing(names, intent); child != nil {
+	if child, err := in.fromListing(names, intent); err != nil {
+		return nil, err
+	} else if child != nil {
 		return []vfs.Inode{child}, nil
 	}
 	in.fs.treeRun.Store(0)
@@ -65,38 +64,6 @@ func openIntent(flags uint32) uint32 {
 	return unix.O_RDWR
 }
 
-// fromListing makes the inode of a single name from what a listing told, nil if that is not enough.
-func (in *inode) fromListing(names []string, intent uint32) *inode {
-	if in.fs.shared {
-		return nil
-	}
-	in.mu.Lock()
-	in.dropDoubtful()
-	i, ok := in.seen[names[0]]
-	if !ok {
-		in.mu.Unlock()
-		return nil
-	}
-	delete(in.seen, names[0])
-	e := &in.seenIn[i]
-	sub := e.Sub
-	e.Sub = nil
-	in.mu.Unlock()
-	// To go on, or to open for writing, takes a round trip anyway.
-	if len(names) > 1 || e.Attr.Mode&unix.S_IFMT == unix.S_IFREG && intent != vfs.NoIntent && openIntent(intent) != unix.O_RDONLY {
-		return nil
-	}
-	return in.fs.inode(&Node{Attr: e.Attr, FID: NoFID, listed: int(i) + 1, sub: sub}, in, names[0])
-}
-
-// dropDoubtful forgets what was listed before the last doubt. in.mu is held.
-func (in *inode) dropDoubtful() {
-	if e := in.fs.sb.Epoch(); in.listEpoch != e {
-		in.listing, in.seen, in.seenIn, in.cursor = nil, nil, nil, 0
-		in.listEpoch = e
-	}
-}
-
 // Valid reports whether the host still has this file under name. Without sharing it has, but after a doubt.
 func (in *inode) Valid(_ vfs.Caller, parent vfs.Inode, name string) bool {
 	epoch := in.fs.sb.Epoch()
@@ -135,18 +102,6 @@ const dirTrust = 20 * time.Millisecond
 // start is what inode.checked counts from.
 var start = time.Now()
 
-// changed notes that the directory's entries are not what they were; names are those concerned.
-func (in *inode) changed(names ...string) {
-	in.fs.gen.Add(1)
-	in.stale.Store(true)
-	in.mu.Lock()
-	in.listing, in.cursor = nil, 0
-	for _, n := range names {
-		delete(in.seen, n)
-	}
-	in.mu.Unlock()
-}
-
 // Create makes a file of any type.
 func (in *inode) Create(_ vfs.Caller, name string, a *vfs.CreateArgs) (vfs.Inode, error) {
 	uid, gid, err := in.fs.ids.host(a.UID, a.GID)
@@ -168,11 +123,15 @@ func (in *inode) Create(_ vfs.Caller, name string, a *vfs.CreateArgs) (vfs.Inode
 		attr, newFID, fd, err = in.fs.client.Make(fid, &m, true, open)
 	}
 	if err != nil {
+		in.unsure(name)
 		return nil, err
 	}
-	in.changed(name)
+	in.changed(name, true)
 	child := in.fs.inode(&Node{Attr: attr, FID: newFID, Target: a.Target}, in, name)
 	child.setAttr(&attr)
+	if child.IsDir() {
+		child.knowEmpty()
+	}
 	if fd >= 0 {
 		child.adoptFD(fd, open == unix.O_RDWR)
 	}
@@ -194,9 +153,10 @@ func (in *inode) Link(_ vfs.Caller, name string, target vfs.Inode) error {
 		return err
 	}
 	if err := in.fs.client.Link(fid, dir, name); err != nil {
+		in.unsure(name)
 		return err
 	}
-	in.changed(name)
+	in.changed(name, true)
 	t.AddNlink(1)
 	t.stale.Store(true)
 	return nil
@@ -229,9 +189,12 @@ func (in *inode) Unlink(_ vfs.Caller, name string, child vfs.Inode, rmdir bool) 
 		flags = unix.AT_REMOVEDIR
 	}
 	if err := in.fs.client.Unlink(fid, name, flags); err != nil {
+		if err != unix.ENOTEMPTY {
+			in.unsure(name)
+		}
 		return err
 	}
-	in.changed(name)
+	in.changed(name, false)
 	ch.lostName(rmdir)
 	return nil
 }
@@ -285,10 +248,12 @@ func (in *inode) Rename(_ vfs.Caller, name string, child, newDir vfs.Inode, newN
 		return err
 	}
 	if err := in.fs.client.Rename(fromFID, name, toFID, newName, flags); err != nil {
+		in.unsure(name)
+		to.unsure(newName)
 		return err
 	}
-	in.changed(name)
-	to.changed(newName)
+	in.changed(name, flags&unix.RENAME_EXCHANGE != 0)
+	to.changed(newName, true)
 	ch.stale.Store(true)
 	if old != nil {
 		if flags&unix.RENAME_EXCHANGE == 0 {
@@ -299,97 +264,9 @@ func (in *inode) Rename(_ vfs.Caller, name string, child, newDir vfs.Inode, newN
 	return nil
 }
 
-// list returns the directory's whole contents.
-func (in *inode) list() ([]Entry, error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.dropDoubtful()
-	if in.listing != nil {
-		return in.listing, nil
-	}
-	gen := in.fs.gen.Load()
-	room, deep := in.listRoom()
-	at, err := in.place()
-	if err != nil {
-		return nil, err
-	}
-	all, eof, key, err := in.fs.client.List(at, room, deep)
-	if err == unix.EMFILE || err == unix.ENFILE {
-		in.fs.ahead.clear()
-		in.fs.sb.Shrink()
-		if at, err = in.place(); err != nil {
-			return nil, err
-		}
-		all, eof, key, err = in.fs.client.List(at, room, false)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if key != in.key {
-		in.fs.client.Forget(at.New)
-		return nil, unix.ESTALE
-	}
-	in.adoptFID(at.New)
-	for !eof {
-		var part []Entry
-		if part, eof, err = in.fs.client.Readdir(in.fid, all[len(all)-1].Next); err != nil {
-			return nil, err
-		}
-		all = append(all, part...)
-	}
-	if !in.fs.shared {
-		in.remember(all, gen)
-	}
-	return all, nil
-}
-
-// remember keeps a listing and the attributes in it, unless the count of changes is not gen any more. in.mu is held.
-func (in *inode) remember(all []Entry, gen uint64) {
-	if len(all) > maxSeen {
-		return
-	}
-	fs := in.fs
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if fs.gen.Load() != gen {
-		return
-	}
-	fs.prune(all)
-	in.listing, in.cursor = all, 0
-	in.seenIn, in.seen = all, fs.unused(all)
-}
-
-// unused returns the indices of those entries whose attributes can be believed until they are looked up: a file that
-// is in use knows its own; of one with several names a change through another would go unseen. fs.mu is held.
-func (fs *fileSystem) unused(all []Entry) map[string]int32 {
-	seen := make(map[string]int32, len(all))
-	for i := range all {
-		a := &all[i].Attr
-		if (a.Nlink == 1 || a.Mode&unix.S_IFMT == unix.S_IFDIR) && fs.inodes[inoKey{a.Dev, a.Ino}] == nil {
-			seen[all[i].Name] = int32(i)
-		}
-	}
-	return seen
-}
-
-// prune forgets the contents that came along of directories in use: somebody may be changing them. fs.mu is held.
-func (fs *fileSystem) prune(all []Entry) {
-	for i := range all {
-		e := &all[i]
-		if e.Sub == nil {
-			continue
-		}
-		if fs.inodes[inoKey{e.Attr.Dev, e.Attr.Ino}] != nil {
-			e.Sub = nil
-			continue
-		}
-		fs.prune(e.Sub)
-	}
-}
-
 // Entries returns all entries.
 func (in *inode) Entries(vfs.Caller) ([]vfs.Dirent, error) {
-	l, err := in.list()
+	l, err := in.list(false)
 	if err != nil {
 		return nil, err
 	}
@@ -418,7 +295,7 @@ func (*dirFile) Read(vfs.Caller, *vfs.Description, usermem.Seq, int64) (int64, e
 // ReadDir lists entries; the position is the index in the listing, after the two dots.
 func (f *dirFile) ReadDir(_ vfs.Caller, d *vfs.Description, pos int64, emit func(vfs.Dirent) bool) (int64, error) {
 	if pos == 0 || f.list == nil {
-		l, err := f.in.list()
+		l, err := f.in.list(false)
 		if err != nil {
 			return pos, err
 		}

@@ -74,11 +74,11 @@ func (in *inode) needFD(write bool) error {
 			return nil
 		}
 		if in.fid == NoFID {
-			fd, err := in.openFirst()
-			if err == nil {
+			if fd, err := in.openFirst(); err == nil {
 				in.putFD(fd, false)
+				return nil
 			}
-			return err
+			// Something on the way was moved, perhaps: go one step at a time.
 		}
 	}
 	flags := uint32(unix.O_RDONLY)
@@ -104,6 +104,7 @@ func (in *inode) needFD(write bool) error {
 func (in *inode) putFD(fd int, write bool) {
 	if in.data == nil {
 		in.data = newHostFile()
+		in.hasData.Store(true)
 	}
 	slot := &in.data.ro
 	if write {
@@ -168,6 +169,7 @@ func (in *inode) closeData() {
 		}
 		in.data.drop(1)
 		in.data = nil
+		in.hasData.Store(false)
 	}
 }
 
@@ -399,6 +401,7 @@ func (in *inode) Tmpfile(c vfs.Caller, a *vfs.CreateArgs) (vfs.Inode, error) {
 			vfs.DecRefInode(child)
 			return nil, err
 		}
+		in.changed(name, false)
 		child.(*inode).lostName(false)
 		return child, nil
 	}

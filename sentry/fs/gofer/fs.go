@@ -46,8 +46,12 @@ type fileSystem struct {
 	// gen counts changes to directories: what was listed while one went on is not kept.
 	gen     atomic.Uint64
 	treeRun atomic.Int32 // listings of a walk through a tree so far
-	openRun atomic.Int32 // 1<<openRun files are opened at once for a program that goes through directories
+	wanted  atomic.Bool  // a file was looked up since that began
+	streams streams
 	ahead   aheadFDs
+
+	exact bool         // names are what their bytes are (exactNames)
+	known atomic.Int64 // names in all the names of inodes
 }
 
 // inoKey is a host file's identity.
@@ -87,6 +91,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 	r.Nodes[0].FID = fid
 	if st, err := client.StatFS(fid); err == nil {
 		fs.sb.Magic = int64(st.Type)
+		fs.exact = !fs.shared && exactNames[st.Type]
 	}
 	fs.root = fs.inode(&r.Nodes[0], nil, "")
 	fs.sb.SetRoot(fs.root)
@@ -157,7 +162,7 @@ func (fs *fileSystem) inode(n *Node, parent *inode, name string) *inode {
 			in.listed = n.listed
 		}
 		if n.sub != nil {
-			in.listing, in.seenIn, in.seen = n.sub, n.sub, fs.unused(n.sub)
+			in.setListing(n.sub)
 		}
 		in.setAttr(&n.Attr)
 		fs.inodes[key] = in

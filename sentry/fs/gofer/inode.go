@@ -43,9 +43,10 @@ type inode struct {
 	target     string
 	haveTarget bool
 
-	data  *hostFile // descriptors of a regular file, nil if none
-	opens int       // open files and mappings that use data
-	kept  bool      // counted in fs.idle
+	data    *hostFile   // descriptors of a regular file, nil if none
+	hasData atomic.Bool // data is not nil; read without mu
+	opens   int         // open files and mappings that use data
+	kept    bool        // counted in fs.idle
 
 	// flockFD and recordFD are the descriptors that hold the sandbox's locks on a file of others, too; below 1: not open.
 	// lockMu, which guards them, comes after mu.
@@ -57,9 +58,13 @@ type inode struct {
 	seenIn []Entry
 	// listing is the directory's whole contents, nil if not known.
 	listing []Entry
-	// listEpoch is the superblock's in which listing and seen were true.
+	partial bool // entries are missing in listing
+	bare    bool // listing has no attributes of files
+	misses  int  // files that were wanted of a bare listing
+	// names are all there are, nil if that is not known.
+	names map[string]struct{}
+	// listEpoch is the superblock's in which listing, seen and names were true.
 	listEpoch uint32
-	cursor    int // where in listing a program opening one file after the other is; 0 at the start
 
 	// appendMu makes the end of an appending write known to its writer.
 	appendMu sync.Mutex
@@ -161,6 +166,7 @@ func (in *inode) Destroy() {
 	defer in.mu.Unlock()
 	in.closeData()
 	in.dropLocks()
+	in.forgetNames()
 	in.fs.client.Forget(in.fid)
 	in.fid = NoFID
 	if p := in.parent; p != nil {

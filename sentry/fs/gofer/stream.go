@@ -1,0 +1,262 @@
+package goferfs
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+	"ringfort/sentry/vfs"
+)
+
+// A program that goes through directories opens one file after the other, in the order of the listings or of the
+// names, and those of a directory when it comes by. Who opens a file it was expected to open next gets twice as many of
+// the following at once as before.
+
+const (
+	maxStreams = 4 // programs doing so at a time
+	// nearBy is how many of the files that follow a program may leave out.
+	nearBy    = 16
+	maxRun    = 5       // 1<<maxRun is wire.MaxOpenMany
+	maxSorted = 4096    // entries of a directory that is sorted
+	maxLooked = 1 << 12 // entries looked at for one batch
+	maxDown   = 16      // directories, one below the other, that are gone through
+)
+
+// stream is a program opening files.
+type stream struct {
+	expect []inoKey // what it may open next
+	run    int      // 1<<run files are opened at once
+	sorted bool     // it goes by the order of names
+}
+
+// streams finds the stream a file belongs to. mu is a leaf.
+type streams struct {
+	mu   sync.Mutex
+	all  [maxStreams]stream
+	next int // the one that gives way
+	last stream
+}
+
+// find returns the stream of a file that is being opened, a new one if it is of none. first: no file of its directory
+// worth opening is listed before.
+func (s *streams) find(key inoKey, first bool) stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.all {
+		st := &s.all[i]
+		if at := slices.Index(st.expect, key); at >= 0 {
+			found := stream{run: min(st.run+1, maxRun), sorted: st.sorted || at >= nearBy}
+			*st = stream{}
+			s.next = i
+			return found
+		}
+	}
+	if first {
+		return stream{run: s.last.run, sorted: s.last.sorted}
+	}
+	return stream{}
+}
+
+// put notes what is expected of a stream.
+func (s *streams) put(st stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[s.next] = st
+	s.next = (s.next + 1) % maxStreams
+	s.last = stream{run: st.run, sorted: st.sorted}
+}
+
+// openFirst gets a descriptor for reading of a file known from its directory's listing only, in one round trip and
+// without a fid. A program that goes through directories gets those that follow with it. in.mu is held.
+func (in *inode) openFirst() (int, error) {
+	fs := in.fs
+	up, err := in.lockUp()
+	if err != nil {
+		return -1, err
+	}
+	b := batch{fs: fs, paths: []string{up.prefix + in.name}}
+	b.gather(in, &up)
+	up.unlock()
+	for _, in := range b.used {
+		vfs.DecRefInode(in)
+	}
+	opened, err := fs.openMany(up.fid, b.paths)
+	up.release()
+	if err != nil {
+		return -1, err
+	}
+	for _, o := range opened[1:] {
+		if o.fd >= 0 {
+			fs.ahead.put(o.key, o.fd)
+		}
+	}
+	o := opened[0]
+	if o.errno != 0 {
+		return -1, o.errno
+	}
+	if o.key != in.key {
+		unix.Close(o.fd)
+		return -1, unix.ESTALE
+	}
+	return o.fd, nil
+}
+
+// openMany is Client.OpenMany. If either side is out of descriptors it drops cached files and tries once more, for the
+// first alone.
+func (fs *fileSystem) openMany(dir FID, paths []string) ([]Opened, error) {
+	opened, err := fs.client.OpenMany(dir, paths)
+	first := err
+	if err == nil && opened[0].errno != 0 {
+		first = opened[0].errno
+	}
+	if first != unix.EMFILE && first != unix.ENFILE {
+		return opened, err
+	}
+	for _, o := range opened {
+		if o.fd >= 0 {
+			unix.Close(o.fd)
+		}
+	}
+	fs.ahead.clear()
+	fs.sb.Shrink()
+	return fs.client.OpenMany(dir, paths[:1])
+}
+
+// batch is files to be opened at once, and those expected after them.
+type batch struct {
+	fs     *fileSystem
+	want   int // paths
+	most   int // expected files
+	sorted bool
+	paths  []string
+	expect []inoKey
+	looked int
+	used   []*inode // references to be dropped once no locks are held
+}
+
+// gather adds to b what the program opening in, whose place is known from the way up, will open next.
+func (b *batch) gather(in *inode, up *upward) {
+	p := up.dirs[0]
+	at := p.listedAt(in)
+	if at < 0 {
+		return
+	}
+	st := b.fs.streams.find(in.key, firstFile(p.listing, at))
+	b.want, b.most, b.sorted = 1<<st.run, nearBy, st.sorted
+	b.upward(in, up)
+	if st.run == 0 && !st.sorted {
+		// It may go either way.
+		for len(b.expect) < nearBy {
+			b.expect = append(b.expect, inoKey{})
+		}
+		b.want, b.most, b.sorted = 0, 2*nearBy, true
+		b.upward(in, up)
+	}
+	st.expect = b.expect
+	b.fs.streams.put(st)
+}
+
+// firstFile reports whether no file worth opening is listed before index at, which is not far from the start.
+func firstFile(list []Entry, at int) bool {
+	for i := range at {
+		if i > nearBy || list[i].worth() {
+			return false
+		}
+	}
+	return true
+}
+
+// worth reports whether the entry is a file worth being opened before anybody asks.
+func (e *Entry) worth() bool {
+	return e.Attr.Mode&unix.S_IFMT == unix.S_IFREG && e.Attr.Size > 0 && !e.bare()
+}
+
+// upward goes on behind in, in its directory and in those above.
+func (b *batch) upward(in *inode, up *upward) {
+	prefix, ch := up.prefix, in
+	for i, p := range up.dirs {
+		if at := p.listedAt(ch); at < 0 || !b.through(p.listing, at+1, ch.name, prefix, maxDown) {
+			return
+		}
+		if i+1 < len(up.dirs) {
+			prefix = prefix[:len(prefix)-len(p.name)-1]
+		}
+		ch = p
+	}
+}
+
+// through goes through a listing, from an index or, in the order of names, behind one. It returns false when b is full.
+// The lock of the directory, or of one above with which it came along, is held.
+func (b *batch) through(list []Entry, from int, behind, prefix string, levels int) bool {
+	if !b.sorted {
+		for i := from; i < len(list); i++ {
+			if !b.entry(&list[i], prefix, levels) {
+				return false
+			}
+		}
+		return true
+	}
+	if len(list) > maxSorted {
+		return false
+	}
+	var order []*Entry
+	for i := range list {
+		if e := &list[i]; e.Name > behind && (e.isDir() || e.worth()) {
+			order = append(order, e)
+		}
+	}
+	slices.SortFunc(order, func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) })
+	for _, e := range order {
+		if !b.entry(e, prefix, levels) {
+			return false
+		}
+	}
+	return true
+}
+
+// entry adds a file, or those of a directory. It returns false when b is full.
+func (b *batch) entry(e *Entry, prefix string, levels int) bool {
+	if b.looked++; b.looked > maxLooked {
+		return false
+	}
+	switch {
+	case e.isDir():
+		return levels == 0 || b.directory(e, prefix+e.Name+"/", levels-1)
+	case !e.worth() || b.fs.isOpen(e.key()):
+	case len(b.paths) < b.want:
+		b.paths = append(b.paths, prefix+e.Name)
+	default:
+		b.expect = append(b.expect, e.key())
+	}
+	return len(b.expect) < b.most
+}
+
+// directory goes through a directory, if its contents are known.
+func (b *batch) directory(e *Entry, prefix string, levels int) bool {
+	if e.Sub != nil {
+		return b.through(e.Sub, 0, "", prefix, levels)
+	}
+	in := b.fs.get(e.key())
+	if in == nil {
+		return true
+	}
+	b.used = append(b.used, in)
+	if !in.mu.TryLock() { // the order is the other way round
+		return true
+	}
+	defer in.mu.Unlock()
+	in.dropDoubtful()
+	return b.through(in.listing, 0, "", prefix, levels)
+}
+
+// isOpen reports whether there is a descriptor of a file, if that can be told now.
+func (fs *fileSystem) isOpen(key inoKey) bool {
+	if fs.ahead.has(key) {
+		return true
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	in := fs.inodes[key]
+	return in != nil && in.hasData.Load()
+}
