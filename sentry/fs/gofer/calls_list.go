@@ -13,14 +13,12 @@ type Entry struct {
 	Next uint64 // the offset from which the following entry is read
 	// Attr of one listed bare has but Dev, Ino and the type of Mode.
 	Attr wire.Attr
+	Bare bool
 	// Target is where a symbolic link leads, if that was told.
 	Target string
 	// Sub is the contents of a directory, if they came along; not nil then.
 	Sub []Entry
 }
-
-// bare reports whether no attributes came with the entry.
-func (e *Entry) bare() bool { return e.Attr.Nlink == 0 }
 
 func (e *Entry) isDir() bool { return e.Attr.Mode&unix.S_IFMT == unix.S_IFDIR }
 
@@ -66,6 +64,7 @@ func takeEntries(d *wire.Decoder, n uint32, dev uint64) ([]Entry, error) {
 		names = append(names, name...)
 		ends[i] = len(names)
 		if typ := d.U8(); typ != 0 {
+			e.Bare = true
 			e.Attr.Mode, e.Attr.Dev, e.Attr.Ino = uint32(typ)<<12&unix.S_IFMT, dev, d.U64()
 			if e.isDir() {
 				return nil, unix.EIO

@@ -280,12 +280,20 @@ func (fs *fileSystem) rememberBeside(p *inode, b beside, lists [][]Entry, gen ui
 // nobody knows in yet, and fs.mu are held.
 func (in *inode) setListing(list []Entry) {
 	in.listing, in.seenIn, in.bare, in.misses, in.partial = list, list, false, 0, false
-	in.seen = make(map[string]int32, len(list))
+	known := 0
+	for i := range list {
+		if !list[i].Bare {
+			known++
+		}
+	}
+	in.bare = known < len(list)
+	in.seen = make(map[string]int32, known)
 	for i := range list {
 		e := &list[i]
-		if e.bare() {
-			in.bare = true
-		} else if (e.Attr.Nlink == 1 || e.isDir()) && in.fs.inodes[e.key()] == nil {
+		if e.Bare {
+			continue
+		}
+		if (e.Attr.Nlink == 1 || e.isDir()) && in.fs.inodes[e.key()] == nil {
 			in.seen[e.Name] = int32(i)
 		}
 	}

@@ -169,7 +169,7 @@ func firstFile(list []Entry, at int) bool {
 
 // worth reports whether the entry is a file worth being opened before anybody asks.
 func (e *Entry) worth() bool {
-	return e.Attr.Mode&unix.S_IFMT == unix.S_IFREG && e.Attr.Size > 0 && !e.bare()
+	return e.Attr.Mode&unix.S_IFMT == unix.S_IFREG && e.Attr.Size > 0 && !e.Bare
 }
 
 // upward goes on behind in, in its directory and in those above.
