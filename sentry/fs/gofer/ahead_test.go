@@ -1,6 +1,7 @@
 package goferfs
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -167,20 +168,28 @@ func smallDirs(t *testing.T, n int) (host string) {
 	return host
 }
 
-// readTree reads all files below dir in the order of listings, or of names, and tells the most descriptors ahead.
-func readTree(t *testing.T, c *vfstest.Caller, fs *fileSystem, host, dir string, sorted bool) (most int) {
+// readTree reads all files below dir in an order and tells the most descriptors ahead.
+func readTree(t *testing.T, c *vfstest.Caller, fs *fileSystem, host, dir string, by order) (most int) {
 	t.Helper()
 	names, err := c.List(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sorted {
+	switch by {
+	case byName:
 		slices.Sort(names)
+	case byInode:
+		number := func(name string) uint64 {
+			var st unix.Stat_t
+			_ = unix.Lstat(filepath.Join(host, dir, name), &st)
+			return st.Ino
+		}
+		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
 	}
 	for _, n := range names {
 		path := filepath.Join(dir, n)
 		if st, err := os.Lstat(filepath.Join(host, path)); err != nil || st.IsDir() {
-			most = max(most, readTree(t, c, fs, host, path, sorted))
+			most = max(most, readTree(t, c, fs, host, path, by))
 			continue
 		}
 		data, _ := os.ReadFile(filepath.Join(host, path))
@@ -192,11 +201,11 @@ func readTree(t *testing.T, c *vfstest.Caller, fs *fileSystem, host, dir string,
 	return most
 }
 
-// Files of the directories that follow come ahead, too, in the order of listings and of names, the first time and, with
-// no descriptors left, the second.
+// Files of the directories that follow come ahead, too, in every order, the first time and, with no descriptors left, the
+// second.
 func TestOpenAheadAcross(t *testing.T) {
 	host := smallDirs(t, 200)
-	for _, sorted := range []bool{false, true} {
+	for by := range orders {
 		sb := newFS(t, host, Options{})
 		c := vfstest.New(sb)
 		fs := sb.Root().Inode().(*inode).fs
@@ -206,8 +215,8 @@ func TestOpenAheadAcross(t *testing.T) {
 			}
 		}
 		for pass := range 2 {
-			if most := readTree(t, c, fs, host, "/", sorted); most < 16 {
-				t.Errorf("pass %d, sorted %v: at most %d descriptors came ahead", pass, sorted, most)
+			if most := readTree(t, c, fs, host, "/", by); most < 16 {
+				t.Errorf("pass %d, order %d: at most %d descriptors came ahead", pass, by, most)
 			}
 			fs.mu.Lock()
 			var ins []*inode
@@ -260,7 +269,7 @@ func TestListBare(t *testing.T) {
 	if s, err := c.Read("/d03/d03/link"); err != nil || s == "" {
 		t.Errorf("through a link: %q %v", s, err)
 	}
-	readTree(t, c, fs, host, "/", false)
+	readTree(t, c, fs, host, "/", byListing)
 	still := 0
 	for _, in := range fs.inodes {
 		if in.bare {

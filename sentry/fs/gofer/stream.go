@@ -1,6 +1,7 @@
 package goferfs
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -9,9 +10,9 @@ import (
 	"ringfort/sentry/vfs"
 )
 
-// A program that goes through directories opens one file after the other, in the order of the listings or of the
-// names, and those of a directory when it comes by. Who opens a file it was expected to open next gets twice as many of
-// the following at once as before.
+// A program that goes through directories opens one file after the other, in the order of the listings, of the names
+// or of the inode numbers, and those of a directory when it comes by. Who opens a file it was expected to open next gets
+// twice as many of the following at once as before.
 
 const (
 	maxStreams = 4 // programs doing so at a time
@@ -23,11 +24,22 @@ const (
 	maxDown   = 16      // directories, one below the other, that are gone through
 )
 
+// order is one in which a program may go through a directory.
+type order int
+
+const (
+	byListing order = iota
+	byName
+	byInode
+	orders
+)
+
 // stream is a program opening files.
 type stream struct {
-	expect []inoKey // what it may open next
-	run    int      // 1<<run files are opened at once
-	sorted bool     // it goes by the order of names
+	// expect is what it may open next: of a new stream in each order, nearBy places for each.
+	expect []inoKey
+	run    int // 1<<run files are opened at once
+	order  order
 }
 
 // streams finds the stream a file belongs to. mu is a leaf.
@@ -46,14 +58,17 @@ func (s *streams) find(key inoKey, first bool) stream {
 	for i := range s.all {
 		st := &s.all[i]
 		if at := slices.Index(st.expect, key); at >= 0 {
-			found := stream{run: min(st.run+1, maxRun), sorted: st.sorted || at >= nearBy}
+			found := stream{run: min(st.run+1, maxRun), order: st.order}
+			if st.run == 0 {
+				found.order = order(at / nearBy)
+			}
 			*st = stream{}
 			s.next = i
 			return found
 		}
 	}
 	if first {
-		return stream{run: s.last.run, sorted: s.last.sorted}
+		return stream{run: s.last.run, order: s.last.order}
 	}
 	return stream{}
 }
@@ -64,7 +79,7 @@ func (s *streams) put(st stream) {
 	defer s.mu.Unlock()
 	s.all[s.next] = st
 	s.next = (s.next + 1) % maxStreams
-	s.last = stream{run: st.run, sorted: st.sorted}
+	s.last = stream{run: st.run, order: st.order}
 }
 
 // openFirst gets a descriptor for reading of a file known from its directory's listing only, in one round trip and
@@ -128,7 +143,7 @@ type batch struct {
 	fs     *fileSystem
 	want   int // paths
 	most   int // expected files
-	sorted bool
+	order  order
 	paths  []string
 	expect []inoKey
 	looked int
@@ -143,15 +158,17 @@ func (b *batch) gather(in *inode, up *upward) {
 		return
 	}
 	st := b.fs.streams.find(in.key, firstFile(p.listing, at))
-	b.want, b.most, b.sorted = 1<<st.run, nearBy, st.sorted
-	b.upward(in, up)
-	if st.run == 0 && !st.sorted {
-		// It may go either way.
-		for len(b.expect) < nearBy {
-			b.expect = append(b.expect, inoKey{})
-		}
-		b.want, b.most, b.sorted = 0, 2*nearBy, true
+	if st.run > 0 {
+		b.want, b.most, b.order = 1<<st.run, nearBy, st.order
 		b.upward(in, up)
+	} else {
+		for b.order = range orders {
+			b.most = (int(b.order) + 1) * nearBy
+			b.upward(in, up)
+			for len(b.expect) < b.most {
+				b.expect = append(b.expect, inoKey{})
+			}
+		}
 	}
 	st.expect = b.expect
 	b.fs.streams.put(st)
@@ -176,7 +193,7 @@ func (e *Entry) worth() bool {
 func (b *batch) upward(in *inode, up *upward) {
 	prefix, ch := up.prefix, in
 	for i, p := range up.dirs {
-		if at := p.listedAt(ch); at < 0 || !b.through(p.listing, at+1, ch.name, prefix, maxDown) {
+		if at := p.listedAt(ch); at < 0 || !b.through(p.listing, at, prefix, maxDown) {
 			return
 		}
 		if i+1 < len(up.dirs) {
@@ -186,11 +203,11 @@ func (b *batch) upward(in *inode, up *upward) {
 	}
 }
 
-// through goes through a listing, from an index or, in the order of names, behind one. It returns false when b is full.
-// The lock of the directory, or of one above with which it came along, is held.
-func (b *batch) through(list []Entry, from int, behind, prefix string, levels int) bool {
-	if !b.sorted {
-		for i := from; i < len(list); i++ {
+// through goes through a listing, behind an index unless that is -1. It returns false when b is full. The lock of the
+// directory, or of one above with which it came along, is held.
+func (b *batch) through(list []Entry, at int, prefix string, levels int) bool {
+	if b.order == byListing {
+		for i := at + 1; i < len(list); i++ {
 			if !b.entry(&list[i], prefix, levels) {
 				return false
 			}
@@ -200,14 +217,18 @@ func (b *batch) through(list []Entry, from int, behind, prefix string, levels in
 	if len(list) > maxSorted {
 		return false
 	}
-	var order []*Entry
+	less := func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) }
+	if b.order == byInode {
+		less = func(a, b *Entry) int { return cmp.Compare(a.Attr.Ino, b.Attr.Ino) }
+	}
+	var rest []*Entry
 	for i := range list {
-		if e := &list[i]; e.Name > behind && (e.isDir() || e.worth()) {
-			order = append(order, e)
+		if e := &list[i]; (e.isDir() || e.worth()) && (at < 0 || less(e, &list[at]) > 0) {
+			rest = append(rest, e)
 		}
 	}
-	slices.SortFunc(order, func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) })
-	for _, e := range order {
+	slices.SortFunc(rest, less)
+	for _, e := range rest {
 		if !b.entry(e, prefix, levels) {
 			return false
 		}
@@ -235,7 +256,7 @@ func (b *batch) entry(e *Entry, prefix string, levels int) bool {
 // directory goes through a directory, if its contents are known.
 func (b *batch) directory(e *Entry, prefix string, levels int) bool {
 	if e.Sub != nil {
-		return b.through(e.Sub, 0, "", prefix, levels)
+		return b.through(e.Sub, -1, prefix, levels)
 	}
 	in := b.fs.get(e.key())
 	if in == nil {
@@ -247,7 +268,7 @@ func (b *batch) directory(e *Entry, prefix string, levels int) bool {
 	}
 	defer in.mu.Unlock()
 	in.dropDoubtful()
-	return b.through(in.listing, 0, "", prefix, levels)
+	return b.through(in.listing, -1, prefix, levels)
 }
 
 // isOpen reports whether there is a descriptor of a file, if that can be told now.
