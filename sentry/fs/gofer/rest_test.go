@@ -68,9 +68,9 @@ func TestRestManyCallers(t *testing.T) {
 func oneCall(c *Client, root FID, i int, long string, files int) error {
 	switch i % 3 {
 	case 0:
-		all, eof, _, err := c.List(Place{Dir: root, New: NoFID}, wire.MessageSize, false)
-		if err != nil || !eof || len(all) != files {
-			return fmt.Errorf("list: %d entries, end %v, %w", len(all), eof, err)
+		l, err := c.List(&ListRequest{Dir: root, New: NoFID, Room: wire.MessageSize})
+		if err != nil || l.State != wire.ListEnd || len(l.Entries) != files {
+			return fmt.Errorf("list: %d entries, state %d, %w", len(l.Entries), l.State, err)
 		}
 	case 1:
 		return c.Sync(root)
