@@ -53,6 +53,12 @@ type Mappable interface {
 	Sync(off, n uint64) error
 }
 
+// Ready is a Mappable whose pages are all there already: to hand out more of them than are needed costs nothing.
+type Ready interface {
+	Mappable
+	PagesReady()
+}
+
 // Space is an address space as a Mappable sees it.
 type Space interface {
 	// Invalidate drops the translations of r that came from a Mappable (private

@@ -19,6 +19,10 @@ const (
 	cowPages = 8
 	// aroundBytes is how much of a mapped object one fault maps.
 	aroundBytes = 1 << 20
+	// wholeBytes is the largest mapping of a file whose pages are there that a fault maps whole, and wholeCode the
+	// same for code, which is gone through to and fro. They count as resident then.
+	wholeBytes = 4 << 20
+	wholeCode  = 32 << 20
 )
 
 // hostMap queues the host mapping of p. m.mu is held for writing.
@@ -156,13 +160,15 @@ func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) erro
 		return m.allocate(v, m.gapAround(a, v.Intersect(piece)), a)
 	}
 	gap := m.gapAround(a, v.Range)
-	// Map forward from a bit before a: programs run and read forward.
 	start := a.RoundDown()
-	if back := usermem.Addr(16 * usermem.PageSize); start-gap.Start > back {
-		gap.Start = start - back
-	}
-	if gap.Len() > aroundBytes {
-		gap.End = gap.Start + aroundBytes
+	if !v.whole(usermem.Addr(gap.Len())) {
+		// Map forward from a bit before a: programs run and read forward.
+		if back := usermem.Addr(16 * usermem.PageSize); start-gap.Start > back {
+			gap.Start = start - back
+		}
+		if gap.Len() > aroundBytes {
+			gap.End = gap.Start + aroundBytes
+		}
 	}
 	write := at.Write && v.shared
 	shared := usermem.Access{Read: true, Write: write || v.shared && v.prot&platform.Write != 0, Exec: at.Exec}

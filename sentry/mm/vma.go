@@ -33,6 +33,12 @@ func (v *vma) small(n usermem.Addr) bool {
 	return v.anonymous() && !v.growsDown && v.prot&platform.Write != 0 && n <= eagerMax
 }
 
+// whole reports whether n bytes of v are mapped together when one of them is needed.
+func (v *vma) whole(n usermem.Addr) bool {
+	_, ready := v.obj.(memmap.Ready)
+	return ready && (n <= wholeBytes || n <= wholeCode && v.prot&platform.Exec != 0)
+}
+
 // offsetOf returns the offset in the object of address a.
 func (v *vma) offsetOf(a usermem.Addr) uint64 { return v.off + uint64(a-v.Start) }
 

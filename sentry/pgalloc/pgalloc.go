@@ -127,22 +127,41 @@ func (f *File) Allocate(n, align uint64) (memmap.Range, error) {
 	return r, nil
 }
 
+// dirtyLooks is how many of the runs freed last are looked at for one to use again: about as many as two small processes
+// leave.
+const dirtyLooks = 64
+
+// reusable returns the index in f.dirty of a run for n bytes, -1 if there is none: the latest of that very size, or else
+// the smallest, so that what the next process of a kind needs is there. f.mu is held.
+func (f *File) reusable(n, align uint64) int {
+	best, size := -1, uint64(0)
+	for i := len(f.dirty) - 1; i >= max(0, len(f.dirty)-dirtyLooks); i-- {
+		d := f.dirty[i]
+		l := d.end - d.start
+		if l < n || d.start&(align-1) != 0 || best >= 0 && l >= size {
+			continue
+		}
+		best, size = i, l
+		if l == n {
+			break
+		}
+	}
+	return best
+}
+
 // take finds a run of n bytes. f.mu is held.
 func (f *File) take(n, align uint64) (r memmap.Range, clean, ok bool) {
 	// A run freed a moment ago is in the caches and faulted in: best.
-	for i := len(f.dirty) - 1; i >= 0 && i >= len(f.dirty)-8; i-- {
+	if i := f.reusable(n, align); i >= 0 {
 		d := f.dirty[i]
-		start := (d.start + align - 1) &^ (align - 1)
-		if start+n > d.end || start != d.start {
-			continue
-		}
+		r = memmap.Range{Start: d.start, End: d.start + n}
 		f.dirtyBytes -= n
 		if d.start += n; d.start == d.end {
 			f.dirty = append(f.dirty[:i], f.dirty[i+1:]...)
 		} else {
 			f.dirty[i] = d
 		}
-		return memmap.Range{Start: start, End: start + n}, false, true
+		return r, false, true
 	}
 	tries := 0
 	var found run

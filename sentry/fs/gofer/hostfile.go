@@ -185,6 +185,9 @@ func (in *inode) Pages(off, n uint64, at usermem.Access) (memmap.File, memmap.Ra
 	return in.data, r, nil
 }
 
+// PagesReady implements memmap.Ready.
+func (in *inode) PagesReady() {}
+
 // AddMapping notes a mapping, which keeps the descriptors.
 func (in *inode) AddMapping(s memmap.Space, r usermem.Range, off uint64, writable bool) error {
 	in.mappings.Add(s, r, off, writable)
