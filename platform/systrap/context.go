@@ -55,6 +55,7 @@ type context struct {
 	slept  bool   // since then
 	astray bool   // the core we are on may be another one
 	answer answerSet
+	seat   seat
 
 	carried carried
 	watched atomic.Bool   // see expect

@@ -59,7 +59,7 @@ func (p *Platform) NewAddressSpace() (platform.AddressSpace, error) {
 
 // NewContext implements platform.Platform.
 func (p *Platform) NewContext(ready *atomic.Int32) platform.Context {
-	return &context{k: p.k, ready: ready}
+	return &context{k: p.k, ready: ready, seat: seat{at: noSeat}}
 }
 
 // UserAddresses implements platform.Platform.

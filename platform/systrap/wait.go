@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	gosync "gvisor.dev/gvisor/pkg/sync"
 
 	"ringfort/platform"
 )
@@ -73,6 +74,7 @@ type pacer struct {
 	cores     int32
 	restEnd   atomic.Uint64 // no spinning before
 	rest      atomic.Uint64 // length of the last rest
+	hub       hub
 }
 
 func newPacer() *pacer {
@@ -89,6 +91,9 @@ func (p *pacer) maySpin(now uint64) bool {
 	brisk := p.brisk.Load()
 	return brisk <= maxSharing && p.active.Load()-brisk+2 <= p.cores && now >= p.restEnd.Load()
 }
+
+// crowded reports whether there are not two cores for each context that makes short turns.
+func (p *pacer) crowded() bool { return p.cores < 2*(p.brisk.Load()+p.lingering.Load()) }
 
 // shared reports whether more than one context looks for something.
 func (p *pacer) shared() bool { return p.active.Load()+p.lingering.Load() > 1 }
@@ -138,7 +143,13 @@ func (c *context) rest() {
 func (c *context) setBrisk(on bool) { count(&c.k.pacer.brisk, &c.brisk, on) }
 
 // setSpin notes whether the context spins.
-func (c *context) setSpin(on bool) { count(&c.k.pacer.spinning, &c.spin, on) }
+func (c *context) setSpin(on bool) {
+	h := &c.k.pacer.hub
+	if on = on && h.join(c); !on {
+		h.part(c)
+	}
+	count(&c.k.pacer.spinning, &c.spin, on)
+}
 
 // Inherit implements platform.Context.
 func (c *context) Inherit(parent platform.Context) {
@@ -175,6 +186,12 @@ func (c *context) Linger(wake <-chan struct{}) bool {
 	if c.spin || c.near {
 		set(c.thread.u32(offYield), 0)
 		set(c.thread.u32(offSpin), stubTicks)
+	}
+	if c.spin && p.crowded() && (c.seat.wake == nil || c.seat.wake == wake) {
+		c.seat.wake = wake
+		c.seat.word.Store(nil)
+		c.seat.until.Store(c.waited + lingerTicks)
+		return p.hub.wait(c)
 	}
 	for last := c.waited; len(wake) == 0; {
 		c.letOthers()
@@ -228,6 +245,8 @@ func set(word *uint32, v uint32) {
 // give hands the context to the stub.
 func (c *context) give(t *thread) error {
 	c.began = tsc()
+	c.seat.slow = c.waited == 0 && c.seat.left != 0 && c.began-c.seat.left > slowTicks
+	c.seat.left = 0
 	c.resume(c.began)
 	c.wake()
 	if c.carried.n > 0 {
@@ -235,7 +254,7 @@ func (c *context) give(t *thread) error {
 	}
 	c.setBrisk(c.quick >= quickTurns || c.brisk && c.quick >= quickTurns/2)
 	p := c.k.pacer
-	c.setSpin(c.quick >= quickTurns && p.maySpin(c.began))
+	c.setSpin(c.brisk && p.maySpin(c.began))
 	c.near = !c.spin && c.short >= nearTurns && c.carried.n == 0 && p.active.Load() <= p.cores && c.began >= p.restEnd.Load()
 	spins, keep := uint32(0), uint32(math.MaxUint32)
 	c.limit = spinTicks
@@ -246,7 +265,7 @@ func (c *context) give(t *thread) error {
 	case c.near:
 		spins, keep = nearTicks, 0
 	case c.spin && p.shared():
-		spins, keep = stubTicks, keepTicks
+		spins, keep = stubTicks, hubKeep
 		c.limit = 2 * spinTicks
 	case c.spin:
 		spins, c.limit = stubTicks, spinTicks
@@ -292,7 +311,7 @@ func (c *context) place(t *thread) bool {
 			if p.home.Load() != home {
 				p.home.Store(home)
 			}
-		} else if at := p.home.Load(); at != home && p.cores < 2*(p.brisk.Load()+p.lingering.Load()) {
+		} else if at := p.home.Load(); at != home && p.crowded() {
 			home = at
 			setAffinity(0, at)
 			p.roam(0)
@@ -330,12 +349,23 @@ func (c *context) wait(t *thread) (err error) {
 		return nil // and nobody has had our core meanwhile
 	}
 	c.astray = true
-	found := (c.spin || c.near) && c.look(state)
+	found := false
+	switch {
+	case c.spin && c.k.pacer.crowded():
+		c.seat.word.Store(state)
+		c.seat.until.Store(c.began + c.limit)
+		found = c.k.pacer.hub.wait(c)
+	case c.spin || c.near:
+		found = c.look(state)
+	}
 	if !found {
 		if c.spin && t.home != nowhere && c.k.pacer.active.Load() >= c.k.pacer.cores {
 			t.keepOff(nowhere) // it computes, and others want to as well
 		}
 		if atomic.CompareAndSwapUint32(state, stateApp, stateAppAlone) || c.carried.n > 0 {
+			if !c.k.pacer.hub.alone() {
+				gosync.Wakep() // for who is to look now
+			}
 			err = t.receive()
 			c.slept = true
 			if err == nil && atomic.LoadUint32(state) != stateSentryAlone {
