@@ -167,35 +167,73 @@ func (h *hub) find(c *context, ok func(*seat) bool) *context {
 	return nil
 }
 
-// look looks for all, until one is due or has waited too long, and returns that.
-func (h *hub) look(c *context) *context {
-	p := c.k.pacer
-	for last := tsc(); ; {
-		for range hubLooks {
-			if c.seat.due() {
-				c.seat.left = last
-				return c
-			}
-			if m := h.find(c, (*seat).due); m != nil {
-				return m
-			}
-		}
-		now := tsc()
-		if gap := now - last; gap > awayTicks || gap > lostTicks && h.alone() {
-			p.lost(now)
+// scan looks for one that is due, which may be c, a few times.
+func (h *hub) scan(c *context) *context {
+	for range hubLooks {
+		if c.seat.due() {
 			return c
 		}
-		if now > c.seat.until.Load() {
-			return c
-		}
-		if m := h.find(c, func(s *seat) bool { return now > s.until.Load() }); m != nil {
+		if m := h.find(c, (*seat).due); m != nil {
 			return m
 		}
-		switch last = now; {
-		case c.ready.Load() > 0:
-			runtime.Gosched()
-		case p.active.Load()+p.lingering.Load() > h.taken.Load():
-			unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // to those that are not here
-		}
 	}
+	return nil
+}
+
+// late returns one that has waited too long, which may be c, or nil.
+func (h *hub) late(c *context, now uint64) *context {
+	if now > c.seat.until.Load() {
+		return c
+	}
+	return h.find(c, func(s *seat) bool { return now > s.until.Load() })
+}
+
+// look looks for all, until one is due or has waited too long, and returns that.
+func (h *hub) look(c *context) *context {
+	for last, gave := tsc(), false; ; gave = h.letOthers(c) {
+		due := h.scan(c)
+		if due == nil || gave {
+			now := tsc()
+			gap := now - last
+			last = now
+			if h.lost(c, now, gap, gave) && due == nil {
+				return c
+			}
+			if due == nil {
+				if m := h.late(c, now); m != nil {
+					return m
+				}
+				continue
+			}
+		}
+		if due == c {
+			c.seat.left = last
+		}
+		return due
+	}
+}
+
+// lost reports whether the gap between two looks was one in which others kept the core, which they may have been given.
+func (h *hub) lost(c *context, now, gap uint64, gave bool) bool {
+	switch p := c.k.pacer; {
+	case gap > awayTicks && gave:
+		p.yieldRest.begin(now-gap, now, maxYieldRest)
+	case gap > awayTicks || gap > lostTicks && h.alone():
+		p.spinRest.begin(now, now, maxSpinRest)
+	default:
+		return false
+	}
+	return true
+}
+
+// letOthers lets others than those that are here have our processor, or our core. It reports whether it was the core.
+func (h *hub) letOthers(c *context) bool {
+	switch p := c.k.pacer; {
+	case c.ready.Load() > 0:
+		runtime.Gosched()
+	case p.active.Load()+p.lingering.Load() > h.taken.Load():
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		return true
+	}
+	return false
 }

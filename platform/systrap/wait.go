@@ -43,10 +43,12 @@ const (
 	awayTicks = 2000000
 	// stubTicks is how long the stub looks for us before it sleeps.
 	stubTicks = 500000
-	// The time without spinning after the core was lost: it doubles as long as
-	// spinning fails at once.
-	minRest = 1 << 21 // about 1 ms
-	maxRest = 1 << 25
+	// The time without spinning after the core was lost, and without letting others
+	// have it after they kept it: it doubles as long as the same happens at once. Who
+	// loses the core has had his share of it, who gives it away has not.
+	minRest      = 1 << 21 // about 1 ms
+	maxSpinRest  = 1 << 25
+	maxYieldRest = 1 << 28
 	// quickTurns is after how many short turns in a row a context begins to spin: to
 	// put the stub on a core of its own costs as much as ten wake-ups.
 	quickTurns = 32
@@ -72,8 +74,8 @@ type pacer struct {
 	spinning  atomic.Int32 // contexts that spin, or linger in between
 	home      atomic.Int32 // the core where contexts that share are served
 	cores     int32
-	restEnd   atomic.Uint64 // no spinning before
-	rest      atomic.Uint64 // length of the last rest
+	spinRest  rest // no spinning
+	yieldRest rest // no letting others have the core
 	hub       hub
 }
 
@@ -89,7 +91,7 @@ func newPacer() *pacer {
 // maySpin reports whether a side may spin now.
 func (p *pacer) maySpin(now uint64) bool {
 	brisk := p.brisk.Load()
-	return brisk <= maxSharing && p.active.Load()-brisk+2 <= p.cores && now >= p.restEnd.Load()
+	return brisk <= maxSharing && p.active.Load()-brisk+2 <= p.cores && p.spinRest.over(now) && (!p.shared() || p.yieldRest.over(now))
 }
 
 // crowded reports whether there are not two cores for each context that makes short turns.
@@ -98,16 +100,22 @@ func (p *pacer) crowded() bool { return p.cores < 2*(p.brisk.Load()+p.lingering.
 // shared reports whether more than one context looks for something.
 func (p *pacer) shared() bool { return p.active.Load()+p.lingering.Load() > 1 }
 
-// lost notes that a spinning side lost its core.
-func (p *pacer) lost(now uint64) {
-	rest := p.rest.Load()
-	if end := p.restEnd.Load(); now-end < rest {
-		rest = min(2*rest, maxRest)
+// rest is a time in which something that went wrong is not tried.
+type rest struct{ end, length atomic.Uint64 }
+
+// over reports whether it may be tried again.
+func (r *rest) over(now uint64) bool { return now >= r.end.Load() }
+
+// begin notes that it went wrong again, since a time.
+func (r *rest) begin(since, now, most uint64) {
+	length := r.length.Load()
+	if since < r.end.Load()+length {
+		length = min(2*length, most)
 	} else {
-		rest = minRest
+		length = minRest
 	}
-	p.rest.Store(rest)
-	p.restEnd.Store(now + rest)
+	r.length.Store(length)
+	r.end.Store(now + length)
 }
 
 // count keeps n the number of contexts for which *is is true.
@@ -178,7 +186,7 @@ func (c *context) Linger(wake <-chan struct{}) bool {
 	c.waited = tsc()
 	p := c.k.pacer
 	c.rest()
-	if c.brief < briefWaits || c.thread == nil || p.active.Load() > p.cores || c.waited < p.restEnd.Load() {
+	if c.brief < briefWaits || c.thread == nil || p.active.Load() > p.cores || !p.spinRest.over(c.waited) || !p.yieldRest.over(c.waited) {
 		return false
 	}
 	p.lingering.Add(1)
@@ -197,7 +205,7 @@ func (c *context) Linger(wake <-chan struct{}) bool {
 		c.letOthers()
 		now := tsc()
 		if now-last > awayTicks {
-			p.lost(now)
+			p.yieldRest.begin(last, now, maxYieldRest)
 			return len(wake) > 0
 		}
 		if now-c.waited > lingerTicks {
@@ -255,7 +263,7 @@ func (c *context) give(t *thread) error {
 	c.setBrisk(c.quick >= quickTurns || c.brisk && c.quick >= quickTurns/2)
 	p := c.k.pacer
 	c.setSpin(c.brisk && p.maySpin(c.began))
-	c.near = !c.spin && c.short >= nearTurns && c.carried.n == 0 && p.active.Load() <= p.cores && c.began >= p.restEnd.Load()
+	c.near = !c.spin && c.short >= nearTurns && c.carried.n == 0 && p.active.Load() <= p.cores && p.spinRest.over(c.began) && p.yieldRest.over(c.began)
 	spins, keep := uint32(0), uint32(math.MaxUint32)
 	c.limit = spinTicks
 	if c.brief >= briefWaits {
@@ -392,22 +400,28 @@ func (c *context) look(state *uint32) bool {
 	if c.near {
 		looks, keep, most = 10, 0, nearTicks
 	}
-	start := tsc()
-	for last, limit := start, uint64(lostTicks); ; {
-		if spin(state, looks) {
+	p, start, gave := c.k.pacer, tsc(), false
+	for last := start; ; {
+		found := spin(state, looks)
+		if found && !gave {
 			return true
 		}
 		now := tsc()
-		if now-last > limit {
-			c.k.pacer.lost(now)
+		if gave && now-last > awayTicks {
+			p.yieldRest.begin(last, now, maxYieldRest)
+			return found
+		}
+		switch {
+		case found:
+			return true
+		case now-last > lostTicks && !gave:
+			p.spinRest.begin(now, now, maxSpinRest)
+			return false
+		case now-start > most:
 			return false
 		}
-		if now-start > most {
-			return false
-		}
-		if limit = lostTicks; now-start >= keep && (c.near || c.ready.Load() > 0 || c.k.pacer.shared()) {
+		if gave = now-start >= keep && (c.near || c.ready.Load() > 0 || p.shared()); gave {
 			c.letOthers()
-			limit = awayTicks
 		}
 		last = now
 	}
