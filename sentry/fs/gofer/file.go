@@ -55,10 +55,7 @@ func (in *inode) open(write bool) (*hostFile, error) {
 	if err := in.needFD(write); err != nil {
 		return nil, err
 	}
-	if in.kept {
-		in.kept = false
-		in.fs.idle.Add(-1)
-	}
+	in.kept.Store(false)
 	in.opens++
 	return in.data, nil
 }
@@ -147,22 +144,9 @@ func (in *inode) close() {
 	}
 }
 
-// keep counts in among those with idle descriptors, or closes its own if there are too many. in.mu is held.
-func (in *inode) keep() {
-	if in.fs.idle.Add(1) > maxIdle {
-		in.fs.idle.Add(-1)
-		in.closeData()
-		return
-	}
-	in.kept = true
-}
-
 // closeData lets go of the descriptors; mappings keep them open as long as they need. in.mu is held.
 func (in *inode) closeData() {
-	if in.kept {
-		in.kept = false
-		in.fs.idle.Add(-1)
-	}
+	in.kept.Store(false)
 	if in.data != nil {
 		if !in.fs.shared && in.stale.Load() {
 			in.fromData() // cheaper now than a round trip later

@@ -25,9 +25,6 @@ type Options struct {
 	Type string
 }
 
-// maxIdle is how many files no application has open keep their descriptors, for each file system.
-const maxIdle = 2048
-
 // fileSystem is one export of a gofer.
 type fileSystem struct {
 	sb     vfs.Superblock
@@ -41,7 +38,7 @@ type fileSystem struct {
 	inodes map[inoKey]*inode
 	devs   map[uint64]uint64 // host devices, numbered in order of appearance
 
-	idle atomic.Int64 // files nobody has open that keep descriptors
+	kept keptFiles
 
 	// gen counts changes to directories: what was listed while one went on is not kept.
 	gen     atomic.Uint64

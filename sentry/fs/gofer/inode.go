@@ -46,7 +46,9 @@ type inode struct {
 	data    *hostFile   // descriptors of a regular file, nil if none
 	hasData atomic.Bool // data is not nil; read without mu
 	opens   int         // open files and mappings that use data
-	kept    bool        // counted in fs.idle
+	kept    atomic.Bool // data is kept though nobody uses it; changed under mu
+	slot    int         // in fs.kept, whose mu guards it, if in stands there
+	again   bool        // opened again since it was last considered for giving way; guarded like slot
 
 	// flockFD and recordFD are the descriptors that hold the sandbox's locks on a file of others, too; below 1: not open.
 	// lockMu, which guards them, comes after mu.
