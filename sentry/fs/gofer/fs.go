@@ -62,6 +62,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 		return nil, err
 	}
 	fs := &fileSystem{client: client, shared: o.Shared, ids: o.IDs, inodes: map[inoKey]*inode{}, devs: map[uint64]uint64{}}
+	fs.kept.most = maxIdle
 	fs.sb.Type = o.Type
 	if fs.sb.Type == "" {
 		fs.sb.Type = "9p"

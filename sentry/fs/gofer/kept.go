@@ -14,6 +14,7 @@ const (
 type keptFiles struct {
 	mu   sync.Mutex
 	ring []*inode
+	most int // files in ring
 	hand int
 }
 
@@ -41,7 +42,7 @@ func (in *inode) keep() {
 // place gives in a place. It returns the file, locked, that has to give way for it, nil if there was room. k.mu and
 // in.mu are held.
 func (k *keptFiles) place(in *inode) (old *inode, ok bool) {
-	if len(k.ring) < maxIdle {
+	if len(k.ring) < k.most {
 		in.slot = len(k.ring)
 		k.ring = append(k.ring, in)
 		in.kept.Store(true)

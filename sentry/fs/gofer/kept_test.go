@@ -33,7 +33,8 @@ func keptOf(t *testing.T, c *vfstest.Caller, fs *fileSystem, name string) (n int
 
 // Of many files the ones opened last keep their descriptors, and so does one that is opened again and again.
 func TestKeepDescriptors(t *testing.T) {
-	const files = maxIdle + maxIdle/2
+	const most = 60
+	const files = most + most/2
 	host := t.TempDir()
 	for i := range files {
 		if err := os.WriteFile(filepath.Join(host, fmt.Sprint(i)), []byte(fmt.Sprint(i)), 0644); err != nil {
@@ -43,6 +44,7 @@ func TestKeepDescriptors(t *testing.T) {
 	sb := newFS(t, host, Options{})
 	c := vfstest.New(sb)
 	fs := sb.Root().Inode().(*inode).fs
+	fs.kept.most = most
 	read := func(i int) {
 		t.Helper()
 		if s, err := c.Read(fmt.Sprint("/", i)); s != fmt.Sprint(i) || err != nil {
@@ -51,11 +53,11 @@ func TestKeepDescriptors(t *testing.T) {
 	}
 	for i := range files {
 		read(i)
-		if i%100 == 0 {
+		if i%10 == 0 {
 			read(7)
 		}
 	}
-	if n, last := keptOf(t, c, fs, fmt.Sprint("/", files-1)); n > maxIdle || n < maxIdle/2 || !last {
+	if n, last := keptOf(t, c, fs, fmt.Sprint("/", files-1)); n > most || n < most/2 || !last {
 		t.Errorf("%d files keep descriptors, the last: %v", n, last)
 	}
 	if _, often := keptOf(t, c, fs, "/7"); !often {
@@ -71,14 +73,14 @@ func TestKeepDescriptors(t *testing.T) {
 			read(i)
 		}
 	}
-	if n, _ := keptOf(t, c, fs, "/8"); n > maxIdle {
+	if n, _ := keptOf(t, c, fs, "/8"); n > most {
 		t.Errorf("%d files keep descriptors", n)
 	}
 }
 
 // Tasks that open, read and close more files than keep descriptors, at once, read what is there.
 func TestKeepDescriptorsAtOnce(t *testing.T) {
-	const files, tasks = maxIdle + 300, 8
+	const most, files, tasks = 60, 90, 8
 	host := t.TempDir()
 	for i := range files {
 		if err := os.WriteFile(filepath.Join(host, fmt.Sprint(i)), []byte(fmt.Sprint(i)), 0644); err != nil {
@@ -86,12 +88,13 @@ func TestKeepDescriptorsAtOnce(t *testing.T) {
 		}
 	}
 	sb := newFS(t, host, Options{})
+	sb.Root().Inode().(*inode).fs.kept.most = most
 	var wg sync.WaitGroup
 	for task := range tasks {
 		c := vfstest.New(sb)
 		wg.Go(func() {
-			for i := range files {
-				i = (i*(task+1) + task*100) % files
+			for i := range 20 * files {
+				i = (i*(task+1) + task*10) % files
 				if s, err := c.Read(fmt.Sprint("/", i)); s != fmt.Sprint(i) || err != nil && err != unix.EAGAIN {
 					t.Errorf("file %d: %q %v", i, s, err)
 					return
@@ -100,7 +103,7 @@ func TestKeepDescriptorsAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n, _ := keptOf(t, vfstest.New(sb), sb.Root().Inode().(*inode).fs, "/1"); n > maxIdle {
+	if n, _ := keptOf(t, vfstest.New(sb), sb.Root().Inode().(*inode).fs, "/1"); n > most {
 		t.Errorf("%d files keep descriptors", n)
 	}
 }

@@ -9,8 +9,10 @@ import (
 const (
 	// maxSeen is how many entries' attributes are kept from a listing.
 	maxSeen = 1 << 16
-	// bareMisses is how many files of a directory listed bare are asked for one by one before it is listed again.
+	// bareMisses is how many files of a directory listed bare are asked for before it is listed again, if it has more
+	// than bareLarge.
 	bareMisses = 2
+	bareLarge  = 512
 )
 
 // Listing a directory that is known from a listing itself is a walk through a tree. From the second such on the gofer
@@ -25,17 +27,12 @@ const (
 // listHow says how much of a reply a listing of in may take, and what shall come. in.mu is held.
 func (in *inode) listHow(attrs bool) (room uint32, flags uint8) {
 	fs := in.fs
-	switch {
-	case fs.shared:
-		return wire.MessageSize, 0
-	case attrs:
-		return wire.MessageSize, wire.ListDeep
-	case in.fid != NoFID:
+	if fs.shared || in.fid != NoFID && !attrs {
 		return wire.MessageSize, 0
 	}
 	run := fs.treeRun.Add(1)
 	if run < deepFrom {
-		fs.wanted.Store(false)
+		fs.wanted.Store(attrs)
 		return wire.MessageSize, 0
 	}
 	if flags = wire.ListDeep; run >= bareFrom && !fs.wanted.Load() {
@@ -380,7 +377,7 @@ func (in *inode) lookSeen(name string) (int32, bool) {
 		return i, ok
 	}
 	in.fs.wanted.Store(true)
-	if in.misses++; in.misses < bareMisses {
+	if in.misses++; in.misses < bareMisses && len(in.listing) > bareLarge {
 		return 0, false
 	}
 	if _, err := in.listLocked(true); err != nil {
