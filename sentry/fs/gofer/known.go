@@ -24,9 +24,12 @@ func (in *inode) absent(name string) bool {
 	return !ok
 }
 
+// exact reports whether the directory's names are what their bytes are.
+func (in *inode) exact() bool { return in.fs.exact && in.key.dev == in.fs.root.key.dev }
+
 // knowNames makes names of the listing, if that can be and is allowed. in.mu is held.
 func (in *inode) knowNames() bool {
-	if in.listing == nil || in.partial || !in.fs.exact || in.key.dev != in.fs.root.key.dev {
+	if in.listing == nil || in.partial || !in.exact() {
 		return false
 	}
 	n := int64(len(in.listing))
@@ -43,7 +46,7 @@ func (in *inode) knowNames() bool {
 
 // knowEmpty notes that the directory was made just now.
 func (in *inode) knowEmpty() {
-	if in.fs.shared || !in.fs.exact || in.key.dev != in.fs.root.key.dev {
+	if in.fs.shared || !in.exact() {
 		return
 	}
 	in.mu.Lock()

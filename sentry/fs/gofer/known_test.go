@@ -52,6 +52,45 @@ func TestAbsentNames(t *testing.T) {
 	}
 }
 
+// Where many names were looked for the rest are known not to be there, if the directory is small.
+func TestAbsentAfterMany(t *testing.T) {
+	for _, files := range []int{20, 3000} {
+		dir := t.TempDir()
+		for i := range files {
+			if err := os.Symlink("x", filepath.Join(dir, fmt.Sprint("link", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sb := newFS(t, dir, Options{})
+		c := vfstest.New(sb)
+		look := func(name string, want error) {
+			t.Helper()
+			p, err := vfs.Walk(c, vfs.Path{}, name, 0)
+			check(t, fmt.Sprintf("%s of %d", name, files), err, want)
+			if err == nil {
+				p.DecRef()
+			}
+		}
+		for i := range peekAfter {
+			look(fmt.Sprint("/none", i), unix.ENOENT)
+		}
+		for i := range 10 {
+			look(fmt.Sprint("/link", i), nil)
+		}
+		check(t, "make", c.Mkdir("/link", 0755), nil)
+		look("/link", nil)
+		if err := os.Mkdir(filepath.Join(dir, "hosts"), 0755); err != nil {
+			t.Fatal(err)
+		}
+		if want := error(unix.ENOENT); files == 20 {
+			look("/hosts", want)
+			sb.Doubt()
+		}
+		look("/hosts", nil)
+		look("/link", nil)
+	}
+}
+
 // A name the host made behind the back of a directory that knows better is found when the attempt to make it fails.
 func TestAbsentNameMade(t *testing.T) {
 	dir := t.TempDir()

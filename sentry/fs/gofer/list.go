@@ -13,6 +13,10 @@ const (
 	// than bareLarge.
 	bareMisses = 2
 	bareLarge  = 512
+	// peekAfter is how many names of a directory are asked for one by one before its names are listed, if peekRoom
+	// bytes of reply (about four hundred) hold them.
+	peekAfter = 8
+	peekRoom  = 16 << 10
 )
 
 // Listing a directory that is known from a listing itself is a walk through a tree. From the second such on the gofer
@@ -346,6 +350,7 @@ func (in *inode) fromListing(names []string, intent uint32) (*inode, error) {
 	in.dropDoubtful()
 	i, ok := in.lookSeen(names[0])
 	if !ok {
+		in.peek()
 		absent := in.absent(names[0])
 		in.mu.Unlock()
 		if absent {
@@ -387,10 +392,30 @@ func (in *inode) lookSeen(name string) (int32, bool) {
 	return i, ok
 }
 
+// peek learns the names of a directory of which nothing is known and one is asked for after the other, if they are few:
+// programs look for many in each directory of a path. in.mu is held.
+func (in *inode) peek() {
+	if in.listing != nil || in.names != nil || !in.exact() {
+		return
+	}
+	if in.asked++; in.asked != peekAfter {
+		return
+	}
+	gen := in.fs.gen.Load()
+	l, _, err := in.ask(peekRoom, wire.ListBare)
+	if err != nil || l.State != wire.ListEnd || in.fs.gen.Load() != gen {
+		return
+	}
+	in.listing = l.Entries // for a moment: there are no attributes in it
+	in.knowNames()
+	in.listing = nil
+}
+
 // dropDoubtful forgets what was listed before the last doubt. in.mu is held.
 func (in *inode) dropDoubtful() {
 	if e := in.fs.sb.Epoch(); in.listEpoch != e {
 		in.listing, in.seen, in.seenIn, in.bare = nil, nil, nil, false
+		in.asked = 0
 		in.forgetNames()
 		in.listEpoch = e
 	}
