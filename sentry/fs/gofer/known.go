@@ -1,15 +1,20 @@
 package goferfs
 
-import "golang.org/x/sys/unix"
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // A directory whose names are all known answers for those it has not without a round trip: it was listed, or made here
 // and so empty, and what was changed here since is known, too. Nobody else changes it (Options.Shared is not set), or
 // the superblock is in doubt; then nothing is known any more.
 
 // maxKnown is how many names are kept for that in each file system.
-const maxKnown = 1 << 20
+const maxKnown = 1 << 18
 
-// exactNames are the host file systems in which a name is found by its very bytes and no other way.
+// exactNames are the host file systems in which a name is found by its very bytes and no other way, but in directories
+// somebody on the host has had fold case (chattr +F); none can be made here.
 var exactNames = map[uint32]bool{
 	unix.OVERLAYFS_SUPER_MAGIC: true, unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true,
 	unix.BTRFS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true,
@@ -79,7 +84,7 @@ func (in *inode) changed(name string, there bool) {
 	}
 	before := len(in.names)
 	if there {
-		in.names[name] = struct{}{}
+		in.names[strings.Clone(name)] = struct{}{} // name is part of a path that may be long
 	} else {
 		delete(in.names, name)
 	}
