@@ -5,10 +5,12 @@ package platform
 type CallSite struct {
 	// Addr is the address of Code[0].
 	Addr uintptr
-	// Code is the code around the site, as far as it could be read.
+	// Code are the instructions next to the site, as far as they could be read.
 	Code []byte
 	// End is the address behind the SYSCALL instruction.
 	End uintptr
+	// Around returns the same for all the code from which short jumps lead here, which takes a while.
+	Around func() (code []byte, addr uintptr)
 }
 
 // Patch replaces len(Bytes) bytes at Addr.

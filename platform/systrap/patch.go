@@ -234,7 +234,12 @@ func plan(cs *platform.CallSite) (*site, bool) {
 		copy(s.before[:], code[end-7:end])
 		return s, true
 	}
-	if end+6 <= len(code) && code[end] == 0x48 && code[end+1] == 0x3d && !jumpedTo(code, end) {
+	if end+6 <= len(code) && code[end] == 0x48 && code[end+1] == 0x3d {
+		all, from := cs.Around()
+		at := int(cs.End - from)
+		if at < 0 || at+6 > len(all) || !bytes.Equal(all[at:at+6], code[end:end+6]) || jumpedTo(all, at) {
+			return nil, false
+		}
 		s := &site{addr: cs.End - 2, kind: syscallCmp}
 		copy(s.before[:], code[end-2:end+6])
 		return s, true
@@ -398,15 +403,12 @@ func (s *space) middleAt(rip uint64, sig unix.Signal, trapno uint64) bool {
 func (k *keeper) newLineage() (*lineage, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	i, fresh, ok := k.freeSets.take()
+	i, _, ok := k.freeSets.take()
 	if !ok {
 		return nil, unix.EAGAIN
 	}
-	l := &lineage{k: k, index: i}
+	l := &lineage{k: k, index: i} // clear, see release
 	l.users.Store(1)
-	if !fresh {
-		clear(unsafe.Slice((*byte)(l.mem()), setSize))
-	}
 	return l, nil
 }
 
@@ -415,6 +417,9 @@ func (l *lineage) release() {
 	if l.users.Add(-1) != 0 {
 		return
 	}
+	n := uintptr(len(l.sites))
+	clear(unsafe.Slice((*byte)(l.mem()), 8*n))
+	clear(unsafe.Slice((*byte)(unsafe.Add(l.mem(), tableSize)), trampLen*n))
 	l.k.mu.Lock()
 	l.k.freeSets.give(l.index)
 	l.k.mu.Unlock()

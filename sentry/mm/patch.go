@@ -9,9 +9,13 @@ import (
 	"ringfort/sentry/usermem"
 )
 
-// patchWindow is how far around a call site code is looked at for jumps into
-// the middle of it, in bytes.
-const patchWindow = 64 << 10
+const (
+	// patchWindow is how far around a call site code is looked at for jumps into
+	// the middle of it, in bytes.
+	patchWindow = 64 << 10
+	// patchNear is how far it is looked at for the instructions themselves.
+	patchNear = 16
+)
 
 // PatchSite lets the platform replace the SYSCALL instruction that ends at rip.
 // Only code of a private file mapping that cannot be written is touched: what
@@ -27,9 +31,13 @@ func (m *MemoryManager) PatchSite(rip usermem.Addr) {
 	if !ok || v.shared || v.obj == nil || v.prot != platform.Read|platform.Exec {
 		return
 	}
-	around := usermem.Range{Start: rip - min(rip, patchWindow), End: rip + patchWindow}.Intersect(v.Range)
-	code, from := m.presentCode(around, rip)
-	site := &platform.CallSite{Addr: uintptr(from), Code: code, End: uintptr(rip)}
+	look := func(far usermem.Addr) ([]byte, uintptr) {
+		around := usermem.Range{Start: rip - min(rip, far), End: rip + far}.Intersect(v.Range)
+		code, from := m.presentCode(around, rip)
+		return code, uintptr(from)
+	}
+	site := &platform.CallSite{End: uintptr(rip), Around: func() ([]byte, uintptr) { return look(patchWindow) }}
+	site.Code, site.Addr = look(patchNear)
 	p.PlanPatch(site, func(patch platform.Patch) error {
 		r := usermem.Range{Start: usermem.Addr(patch.Addr), End: usermem.Addr(patch.Addr) + usermem.Addr(len(patch.Bytes))}
 		if r.Intersect(v.Range) != r {
