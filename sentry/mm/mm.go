@@ -24,7 +24,10 @@ type MemoryManager struct {
 	vmas   set[*vma]
 	pmas   set[*pma]
 	layout Layout
-	brk    struct{ start, end usermem.Addr }
+	brk    struct {
+		start, end usermem.Addr
+		grown      bool // more than once: the program uses it
+	}
 
 	total, data, locked uint64 // bytes of VMAs: all, private writable, mlocked
 	rss, maxRSS         atomic.Int64

@@ -203,7 +203,7 @@ func (m *MemoryManager) eager(v *vma, addr, n usermem.Addr, populate bool) {
 	r := usermem.Range{Start: addr, End: addr + n}
 	if v.small(n) && !populate {
 		if w, ok := m.vmas.at(addr); ok && !m.touch.doubtful() {
-			_ = m.allocate(w, r, addr) // without pages now the fault tries again
+			_ = m.allocate(w, r, addr, false) // without pages now the fault tries again
 		}
 		return
 	}
@@ -417,8 +417,15 @@ func (m *MemoryManager) Brk(addr usermem.Addr, l *limits.Set) usermem.Addr {
 			return b.end
 		}
 		v := &vma{Range: r, prot: platform.Read | platform.Write, maxProt: anyProt, name: "[heap]", locked: m.lockFuture}
+		small := v.small(usermem.Addr(r.Len())) && !v.locked
 		m.insertVMA(v)
-		m.eager(v, r.Start, usermem.Addr(r.Len()), v.locked)
+		if w, ok := m.vmas.at(r.Start); ok && small && b.grown && !m.limited() {
+			// A heap is made longer when what there is has been used.
+			_ = m.allocate(w, r, r.Start, true)
+		} else {
+			m.eager(v, r.Start, usermem.Addr(r.Len()), v.locked)
+		}
+		b.grown = oldEnd > b.start
 	}
 	b.end = addr
 	return b.end

@@ -157,7 +157,7 @@ func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) erro
 		if v.growsDown {
 			piece.Start = max(piece.Start, a.RoundDown()-min(a.RoundDown(), 16*usermem.PageSize))
 		}
-		return m.allocate(v, m.gapAround(a, v.Intersect(piece)), a)
+		return m.allocate(v, m.gapAround(a, v.Intersect(piece)), a, false)
 	}
 	gap := m.gapAround(a, v.Range)
 	start := a.RoundDown()
@@ -191,8 +191,8 @@ func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) erro
 }
 
 // allocate gives r, in v and without pages, fresh private pages; if memory is
-// short, only the page at a.
-func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr) error {
+// short, only the page at a. With touch the host makes them present at once.
+func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr, touch bool) error {
 	fr, err := m.file.Allocate(uint64(r.Len()), usermem.PageSize)
 	if err != nil {
 		r = usermem.Range{Start: a.RoundDown(), End: a.RoundDown() + usermem.PageSize}
@@ -201,8 +201,13 @@ func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr) error 
 		}
 	}
 	p := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
+	if touch {
+		m.stale.Store(true)
+		m.as.Map(uintptr(r.Start), uintptr(r.Len()), p.file.Host(), p.off, p.hostProt(), true)
+	} else {
+		m.hostMap(p)
+	}
 	m.addPMA(p)
-	m.hostMap(p)
 	return nil
 }
 
