@@ -128,6 +128,7 @@ func (m *MemoryManager) pageFor(v *vma, a usermem.Addr, at usermem.Access) (*pma
 	}
 	if at.Write && p.cow {
 		if err := m.breakCOW(v, p, a); err != nil {
+			m.hostMap(p) // as populate would have, see brief
 			return nil, err
 		}
 		p, _ = m.pmas.at(a)
@@ -186,8 +187,46 @@ func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) erro
 	p := &pma{Range: usermem.Range{Start: gap.Start, End: gap.Start + usermem.Addr(r.Len())},
 		file: file, off: r.Start, prot: v.prot, cow: !v.shared}
 	m.addPMA(p)
-	m.hostMap(p)
+	if !(at.Write && v.brief()) {
+		m.hostMap(p)
+	} // else the copy is mapped
+	m.populateImage(v)
 	return nil
+}
+
+// populateImage maps the parts of a program or library, of which v is one, that cannot be written: it is begun with, and
+// all of them will be used.
+func (m *MemoryManager) populateImage(v *vma) {
+	if v.shared {
+		return
+	}
+	i := m.vmas.after(v.Start)
+	for _, step := range []int{-1, 1} {
+		for j, next := i+step, v; j >= 0 && j < len(m.vmas.list); j += step {
+			w := m.vmas.list[j]
+			if w.obj != v.obj || w.shared || w.End != next.Start && next.End != w.Start {
+				break
+			}
+			next = w
+			if n := w.Len(); v.prot|w.prot != platform.Read && w.prot&platform.Write == 0 && w.prot != 0 && w.whole(usermem.Addr(n)) {
+				m.populateWhole(w)
+			}
+		}
+	}
+}
+
+// populateWhole maps all of v, of which nothing is mapped yet, if its object has so much.
+func (m *MemoryManager) populateWhole(v *vma) {
+	if i, j := m.pmas.within(v.Range); i < j {
+		return
+	}
+	file, r, err := v.obj.Pages(v.off, uint64(v.Len()), usermem.Access{Read: true, Exec: v.prot&platform.Exec != 0})
+	if err != nil {
+		return // a fault will tell
+	}
+	p := &pma{Range: usermem.Range{Start: v.Start, End: v.Start + usermem.Addr(r.Len())}, file: file, off: r.Start, prot: v.prot, cow: true}
+	m.hostMap(p)
+	m.addPMA(p)
 }
 
 // allocate gives r, in v and without pages, fresh private pages; if memory is
@@ -215,6 +254,9 @@ func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr, touch 
 func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
 	r := usermem.Range{Start: a &^ (cowPages*usermem.PageSize - 1)}
 	r.End = r.Start + cowPages*usermem.PageSize
+	if v.brief() && !p.private {
+		r = v.Range
+	}
 	r = r.Intersect(p.Range).Intersect(v.Range)
 	if p.private && p.file == memmap.File(m.file) {
 		if own, ok := m.unshared(p, a); ok {

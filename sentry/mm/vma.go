@@ -39,6 +39,11 @@ func (v *vma) whole(n usermem.Addr) bool {
 	return ready && (n <= wholeBytes || n <= wholeCode && v.prot&platform.Exec != 0)
 }
 
+// brief reports whether v is so little of a file, the data of a library say, that it is copied whole when it is written to.
+func (v *vma) brief() bool {
+	return v.obj != nil && !v.shared && v.Len() <= 2*cowPages*usermem.PageSize
+}
+
 // offsetOf returns the offset in the object of address a.
 func (v *vma) offsetOf(a usermem.Addr) uint64 { return v.off + uint64(a-v.Start) }
 
