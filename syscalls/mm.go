@@ -43,6 +43,7 @@ func Mmap(t *task, a arguments) (uintptr, error) {
 		Addr: addr(a[0].Pointer()), Length: length, Prot: toProt(prot), MaxProt: toProt(7), Limits: t.Limits(),
 		Fixed: flags&(unix.MAP_FIXED|unix.MAP_FIXED_NOREPLACE) != 0, NoReplace: flags&unix.MAP_FIXED_NOREPLACE != 0,
 		Low32: flags&map32Bit != 0, GrowsDown: flags&unix.MAP_GROWSDOWN != 0, NoReserve: flags&unix.MAP_NORESERVE != 0,
+		Stack:  flags&unix.MAP_STACK != 0,
 		Locked: flags&unix.MAP_LOCKED != 0, Populate: flags&(unix.MAP_POPULATE|unix.MAP_LOCKED) != 0 && flags&unix.MAP_NONBLOCK == 0,
 		Off: a[5].Uint64(),
 	}

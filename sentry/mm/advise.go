@@ -73,7 +73,9 @@ func (m *MemoryManager) adviseVMA(v *vma, r usermem.Range, advice int32) error {
 		if advice == unix.MADV_FREE && !v.anonymous() {
 			return unix.EINVAL
 		}
-		m.dropPages(r, false)
+		if !v.stack || !m.wipe(r) {
+			m.dropPages(r, false)
+		}
 	case unix.MADV_REMOVE:
 		hole, ok := v.obj.(interface{ Punch(off, n uint64) error })
 		if !v.shared || v.prot&platform.Write == 0 || v.locked || !ok {
@@ -109,6 +111,29 @@ func (m *MemoryManager) adviseVMA(v *vma, r usermem.Range, advice int32) error {
 		}
 	}
 	return nil
+}
+
+// wipePages is how many pages with data are cleared instead of being dropped.
+const wipePages = 16
+
+// wipe clears the pages of r where they are, if they are the process's own and few; else it returns false. The C library
+// drops the stack of a thread when the thread ends, and the next one gets it.
+func (m *MemoryManager) wipe(r usermem.Range) bool {
+	i, j := m.pmas.within(r)
+	for _, p := range m.pmas.list[i:j] {
+		if !p.private || !p.own || p.cow || p.file != memmap.File(m.file) {
+			return false
+		}
+	}
+	left := wipePages
+	for _, p := range m.pmas.list[i:j] {
+		n, ok := m.file.Wipe(p.sub(r).fileRange(), left)
+		if !ok {
+			return false
+		}
+		left -= n
+	}
+	return true
 }
 
 // Mincore is mincore(2): it fills vec with 1 for each page that is there.

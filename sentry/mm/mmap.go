@@ -25,6 +25,7 @@ type MapOpts struct {
 	Locked        bool
 	Populate      bool
 	NoReserve     bool
+	Stack         bool // of a thread
 
 	Obj  memmap.Mappable // nil: private anonymous
 	Off  uint64
@@ -54,7 +55,7 @@ func (m *MemoryManager) MMap(opts MapOpts) (usermem.Addr, error) {
 	v := &vma{
 		Range: usermem.Range{Start: addr, End: addr + n}, prot: opts.Prot, maxProt: opts.MaxProt,
 		shared: opts.Shared, growsDown: opts.GrowsDown, locked: opts.Locked || m.lockFuture, noReserve: opts.NoReserve,
-		obj: opts.Obj, off: opts.Off, id: opts.ID, name: opts.Name,
+		stack: opts.Stack, obj: opts.Obj, off: opts.Off, id: opts.ID, name: opts.Name,
 	}
 	i, j := m.vmas.within(v.Range)
 	if i < j && opts.NoReplace {

@@ -16,6 +16,7 @@ type vma struct {
 	noFork        bool // MADV_DONTFORK
 	wipeOnFork    bool // MADV_WIPEONFORK
 	noReserve     bool
+	stack         bool // MAP_STACK: of a thread
 
 	obj  memmap.Mappable // nil for private anonymous memory
 	off  uint64          // of Start in obj
@@ -51,7 +52,7 @@ func (v *vma) offsetOf(a usermem.Addr) uint64 { return v.off + uint64(a-v.Start)
 func (v *vma) mergeable(w *vma) bool {
 	return v.End == w.Start && v.prot == w.prot && v.maxProt == w.maxProt && v.shared == w.shared &&
 		v.growsDown == w.growsDown && v.locked == w.locked && v.noFork == w.noFork &&
-		v.wipeOnFork == w.wipeOnFork && v.noReserve == w.noReserve && v.name == w.name &&
+		v.wipeOnFork == w.wipeOnFork && v.noReserve == w.noReserve && v.stack == w.stack && v.name == w.name &&
 		v.obj == w.obj && v.id == w.id && (v.obj == nil || v.offsetOf(v.End) == w.off)
 }
 

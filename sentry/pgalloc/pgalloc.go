@@ -127,33 +127,6 @@ func (f *File) Allocate(n, align uint64) (memmap.Range, error) {
 	return r, nil
 }
 
-// clear makes all pages of r clear. Those that are not there are left alone: to touch one takes the host longer than to
-// clear many. What is not there is asked of the file, not of the page tables, which know nothing of pages that are
-// swapped out.
-func (f *File) clear(r memmap.Range) {
-	const few, most = 1, 16 // pages, and stretches of them
-	for n := 0; r.Len() > few*usermem.PageSize && n < most; n++ {
-		data, err := unix.Seek(int(f.rw.Fd()), int64(r.Start), unix.SEEK_DATA)
-		if err == unix.ENXIO || err == nil && uint64(data) >= r.End {
-			return
-		}
-		if err != nil {
-			break
-		}
-		hole, err := unix.Seek(int(f.rw.Fd()), data, unix.SEEK_HOLE)
-		if err != nil {
-			break
-		}
-		r.Start = max(r.Start, uint64(data))
-		part := memmap.Range{Start: r.Start, End: min(r.End, uint64(hole))}
-		clear(f.Bytes(part))
-		if r.Start = part.End; r.Start >= r.End {
-			return
-		}
-	}
-	clear(f.Bytes(r))
-}
-
 // dirtyLooks is how many of the runs freed last are looked at for one to use again: about as many as two small processes
 // leave.
 const dirtyLooks = 64

@@ -41,6 +41,28 @@ CASE(mremap_cannot_grow_in_place) { char *p = anon(2 * P, 3); mmap(p + P, P, 1, 
 CASE(mremap_fixed) { char *p = anon(P, 3), *q = anon(P, 3); p[0] = 3; CHECK(mremap(p, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, q) == q); CHECK(q[0] == 3 && !readable(p)); }
 CASE(mremap_bad) { char *p = anon(P, 3); FAILS(mremap(p + 1, P, P, 0), EINVAL); FAILS(mremap(p, P, 0, 0), EINVAL); FAILS(mremap(p, P, P, MREMAP_FIXED, p), EINVAL); munmap(p, P); FAILS(mremap(p, P, 2 * P, MREMAP_MAYMOVE), EFAULT); }
 CASE(madvise_dontneed_zeroes) { char *p = anon(4 * P, 3); memset(p, 7, 4 * P); CHECK(madvise(p + P, P, MADV_DONTNEED) == 0); CHECK(p[0] == 7 && p[P] == 0 && p[2 * P] == 7); }
+static void stack_dropped(int pages) {
+	char *p = mmap(0, 64 * P, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	CHECK(p != MAP_FAILED && mprotect(p + P, 63 * P, 3) == 0);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < pages; i++) p[(63 - i) * P + 9] = 7;
+		pid_t c = fork(); // shares them
+		if (!c) {
+			for (int i = 0; i < pages; i++) if (p[(63 - i) * P + 9] != 7) _exit(1);
+			CHECK(madvise(p + 2 * P, 62 * P, MADV_DONTNEED) == 0);
+			for (int i = 0; i < pages; i++) if (p[(63 - i) * P + 9]) _exit(2);
+			_exit(0);
+		}
+		CHECK(wait_code(c) == 0);
+		for (int i = 0; i < pages; i++) CHECK(p[(63 - i) * P + 9] == 7);
+		for (int again = 0; again < 2; again++) {
+			CHECK(madvise(p + 2 * P, 62 * P, MADV_DONTNEED) == 0);
+			for (int i = 0; i < pages; i++) CHECK(p[(63 - i) * P + 9] == 0);
+			for (int i = 0; i < pages; i++) p[(63 - i) * P + 9] = 8;
+		}
+	}
+}
+CASE(madvise_dontneed_stack) { stack_dropped(2); stack_dropped(40); }
 CASE(madvise_dontneed_file) { int fd = file("f", P, 'a'); char *p = mmap(0, P, 3, MAP_PRIVATE, fd, 0); p[0] = 'z'; madvise(p, P, MADV_DONTNEED); CHECK(p[0] == 'a'); }
 CASE(madvise_dontfork) { char *p = anon(P, 3); CHECK(madvise(p, P, MADV_DONTFORK) == 0); pid_t c = fork(); if (!c) _exit(readable(p)); CHECK(wait_code(c) == 0); }
 CASE(madvise_wipeonfork) { char *p = anon(P, 3); p[0] = 9; CHECK(madvise(p, P, MADV_WIPEONFORK) == 0); pid_t c = fork(); if (!c) _exit(p[0]); CHECK(wait_code(c) == 0); CHECK(p[0] == 9); }
