@@ -149,7 +149,8 @@ const method = `
   is the median of seven chunks of 15 ms, with the cores busy of 25 ms.
 - *Native* is the same program in the same root, in namespaces of its own as a container has them.
 - *Cores busy*: a busy loop of ordinary priority outside the sandbox is pinned to each core.
-- The Debian root is the lower layer of an overlay mount made afresh for each run, as docker does; *first* is the first
+- The Debian root is the lower layer of an overlay mount made afresh for each run, as docker does (what runs have written is
+  removed at the end, so that the next one does not pay for removed files); *first* is the first
   time in a new sandbox, when the host's page cache is warm and the sandbox's own caches are cold.
 - redis-benchmark, wrk (one thread, 20 connections; one nginx worker) and pgbench (scale 10, 8 clients, one thread, fsync off) run in the
   sandbox of their server, over its loopback.

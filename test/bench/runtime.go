@@ -26,7 +26,10 @@ type runtime struct {
 }
 
 // place is where one run of a job happens: a bundle directory, a root and a
-// network namespace with a loopback, all thrown away afterwards.
+// network namespace with a loopback, all thrown away afterwards but for the layer
+// that was written to. That stays until the end: ext4 without a journal does not use
+// the inodes of files that were removed a moment ago and looks at each of them for
+// every file that is made, so that who runs next would pay for it.
 type place struct {
 	dir, root, id string
 	overlay       bool
@@ -49,9 +52,10 @@ func (b *bench) newPlace(lower string) (p *place, err error) {
 	}()
 	if lower != "" {
 		p.root = filepath.Join(p.dir, "root")
-		up, work := filepath.Join(p.dir, "up"), filepath.Join(p.dir, "work")
+		layer := filepath.Join(b.dir, fmt.Sprintf("layer%d", n))
+		up, work := filepath.Join(layer, "up"), filepath.Join(layer, "work")
 		for _, d := range []string{p.root, up, work} {
-			if err := os.Mkdir(d, 0o755); err != nil {
+			if err := os.MkdirAll(d, 0o755); err != nil {
 				return nil, err
 			}
 		}
