@@ -60,14 +60,12 @@ func (p *process) ctl() unsafe.Pointer { return unsafe.Add(p.k.ctlMem, uintptr(p
 // carryOut has the mapper make the calls in list, in order, and waits for it. All
 // are tried; the error is that one failed. p.mu is held.
 //
-// Both sides sleep while the other works, so they share a core: to wake another
-// one takes ten times as long.
+// One side has nothing to do while the other works, so they share a core: to wake
+// another one takes ten times as long.
 func (p *process) carryOut(list []entry) error {
 	ctl := p.ctl()
 	var failed error
-	self, here := unix.Gettid(), int32(core())
-	setAffinity(self, here)
-	defer p.k.pacer.roam(self)
+	here := int32(core())
 	if p.pid != 0 && p.home != here {
 		setAffinity(p.pid, here)
 		p.home = here
@@ -80,11 +78,31 @@ func (p *process) carryOut(list []entry) error {
 		seq := (*uint32)(unsafe.Add(ctl, ctlSeq))
 		atomic.StoreUint32(seq, p.seq)
 		futexWake(seq)
+		if !p.cede() {
+			// To be woken on the mapper's core.
+			setAffinity(0, here)
+			defer p.k.pacer.roam(0)
+		}
 		if err := p.await(); err != nil {
 			failed = err
 		}
 	}
 	return failed
+}
+
+// cedeLooks is how often the mapper is given the core before we sleep.
+const cedeLooks = 6
+
+// cede lets the mapper have the core, and reports whether it has answered.
+func (p *process) cede() bool {
+	fds := []unix.PollFd{{Fd: int32(p.done), Events: unix.POLLIN}}
+	for range cedeLooks {
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		if n, _, _ := unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds[0])), 1, 0); n != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // await waits for the mapper's answer. Only the mapper, or our own died, can

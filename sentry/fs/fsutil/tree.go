@@ -224,6 +224,42 @@ type Dir struct {
 	// Dirs, if set, returns how many of the entries that are not fixed are
 	// directories and counted as links.
 	Dirs func() uint32
+
+	// Entries that are made when somebody wants them, see SetParts; mu guards nodes.
+	parts    []Part
+	makePart func(c vfs.Caller, i int) vfs.Inode
+	mu       sync.Mutex
+	nodes    []vfs.Inode
+}
+
+// Part is a fixed entry that is made when somebody looks for it.
+type Part struct {
+	Name string
+	Dir  bool // a directory
+}
+
+// SetParts adds fixed entries, behind those of Add: make returns the i-th when it is needed first, with a reference that
+// the directory takes over. The list stays the caller's, and is not changed. Only before the directory is published.
+func (d *Dir) SetParts(parts []Part, make func(c vfs.Caller, i int) vfs.Inode) {
+	d.parts, d.makePart = parts, make
+	for i := range parts {
+		if parts[i].Dir {
+			d.AddNlink(1)
+		}
+	}
+}
+
+// part returns the i-th of the parts.
+func (d *Dir) part(c vfs.Caller, i int) vfs.Inode {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.nodes == nil {
+		d.nodes = make([]vfs.Inode, len(d.parts))
+	}
+	if d.nodes[i] == nil {
+		d.nodes[i] = d.makePart(c, i)
+	}
+	return d.nodes[i]
 }
 
 // Stat tells what is known.
@@ -253,7 +289,7 @@ const FirstPos = 1 << 10
 
 // NewDir makes a directory.
 func (t *Tree) NewDir(c vfs.Caller, perm uint32) *Dir {
-	d := &Dir{index: map[string]vfs.Inode{}}
+	d := &Dir{}
 	t.init(&d.Node, c, unix.S_IFDIR|perm)
 	d.SetNlink(2)
 	return d
@@ -262,6 +298,9 @@ func (t *Tree) NewDir(c vfs.Caller, perm uint32) *Dir {
 // Add adds a fixed entry; the directory takes over the reference. It returns the directory. Only before it is published.
 func (d *Dir) Add(name string, in vfs.Inode) *Dir {
 	d.fixed = append(d.fixed, fixedEntry{name, in})
+	if d.index == nil {
+		d.index = map[string]vfs.Inode{}
+	}
 	d.index[name] = in
 	if in.Base().IsDir() {
 		d.AddNlink(1)
@@ -277,6 +316,11 @@ func (d *Dir) Destroy() {
 	for _, e := range d.fixed {
 		vfs.DecRefInode(e.in)
 	}
+	for _, in := range d.nodes {
+		if in != nil {
+			vfs.DecRefInode(in)
+		}
+	}
 }
 
 // Lookup finds an entry.
@@ -289,6 +333,13 @@ func (d *Dir) Lookup(c vfs.Caller, name string) (vfs.Inode, error) {
 	if in := d.index[name]; in != nil {
 		in.Base().IncRef()
 		return in, nil
+	}
+	for i := range d.parts {
+		if d.parts[i].Name == name {
+			in := d.part(c, i)
+			in.Base().IncRef()
+			return in, nil
+		}
 	}
 	if d.Find == nil {
 		return nil, unix.ENOENT
@@ -325,8 +376,9 @@ func (f *dirFile) ReadDir(c vfs.Caller, d *vfs.Description, pos int64, emit func
 	if !ok {
 		return pos, nil
 	}
-	for i := int(min(pos-2, int64(len(f.d.fixed)))); i < len(f.d.fixed); i++ {
-		e := f.d.fixed[i]
+	all := len(f.d.fixed) + len(f.d.parts)
+	for i := int(min(pos-2, int64(all))); i < all; i++ {
+		e := f.d.entry(c, i)
 		b := e.in.Base()
 		if !emit(vfs.Dirent{Name: e.name, Ino: b.Ino(), Type: vfs.DirentType(b.Mode()), Next: int64(i) + 3}) {
 			return pos, nil
@@ -348,6 +400,15 @@ func (f *dirFile) ReadDir(c vfs.Caller, d *vfs.Description, pos int64, emit func
 		pos = e.Pos + 1
 	}
 	return pos, nil
+}
+
+// entry returns the i-th of the entries that are fixed.
+func (d *Dir) entry(c vfs.Caller, i int) fixedEntry {
+	if i < len(d.fixed) {
+		return d.fixed[i]
+	}
+	i -= len(d.fixed)
+	return fixedEntry{d.parts[i].Name, d.part(c, i)}
 }
 
 func (f *dirFile) Seek(_ vfs.Caller, _ *vfs.Description, off int64, whence int32, cur int64) (int64, error) {

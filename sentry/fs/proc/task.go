@@ -25,68 +25,131 @@ type dirOf struct {
 	process bool // /proc/PID: of the whole process
 }
 
-// taskDir makes /proc/PID of t's process, or /proc/PID/task/TID.
+// taskFile is an entry of /proc/PID or /proc/PID/task/TID.
+type taskFile struct {
+	name string
+	in   where
+	dir  bool
+	make func(o dirOf, c vfs.Caller) vfs.Inode
+}
+
+// where an entry is.
+type where uint8
+
+const (
+	everywhere where = iota
+	ofProcess        // in /proc/PID only
+	ofThread         // in /proc/PID/task/TID only
+)
+
+// taskFiles are all entries, in order.
+func taskFiles() []taskFile {
+	text := func(perm uint32, gen func(o dirOf, c vfs.Caller) (string, error)) func(dirOf, vfs.Caller) vfs.Inode {
+		return func(o dirOf, c vfs.Caller) vfs.Inode {
+			return o.text(c, perm, func(c vfs.Caller) (string, error) { return gen(o, c) })
+		}
+	}
+	fixed := func(perm uint32, s string) func(dirOf, vfs.Caller) vfs.Inode {
+		return text(perm, func(dirOf, vfs.Caller) (string, error) { return s, nil })
+	}
+	secret := func(perm uint32, gen func(o dirOf, c vfs.Caller) (string, error)) func(dirOf, vfs.Caller) vfs.Inode {
+		return func(o dirOf, c vfs.Caller) vfs.Inode {
+			return o.secret(c, perm, func(c vfs.Caller) (string, error) { return gen(o, c) })
+		}
+	}
+	return []taskFile{
+		{"attr", everywhere, true, func(o dirOf, c vfs.Caller) vfs.Inode { return o.attrDir(c) }},
+		{"autogroup", ofProcess, false, fixed(0644, "/autogroup-1 nice 0\n")},
+		{"auxv", everywhere, false, secret(0400, dirOf.auxv)},
+		{"cgroup", everywhere, false, fixed(0444, "0::/\n")},
+		{"children", ofThread, false, text(0444, dirOf.children)},
+		{"clear_refs", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode {
+			f := o.text(c, 0200, func(vfs.Caller) (string, error) { return "", unix.EINVAL })
+			f.Put = func(vfs.Caller, string) error { return nil } // there are no referenced bits to clear
+			return f
+		}},
+		{"cmdline", everywhere, false, text(0444, dirOf.cmdline)},
+		{"comm", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode {
+			f := o.text(c, 0644, func(vfs.Caller) (string, error) { return o.t.Name() + "\n", nil })
+			f.Put = o.setComm
+			return f
+		}},
+		{"coredump_filter", everywhere, false, fixed(0644, "00000033\n")},
+		{"cwd", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode {
+			return o.jump(c, func(fs *vfs.FSContext) vfs.Path { return fs.Cwd() })
+		}},
+		{"environ", everywhere, false, secret(0400, dirOf.environ)},
+		{"exe", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.exe(c) }},
+		{"fd", everywhere, true, func(o dirOf, c vfs.Caller) vfs.Inode { return o.fdDir(c, false) }},
+		{"fdinfo", everywhere, true, func(o dirOf, c vfs.Caller) vfs.Inode { return o.fdDir(c, true) }},
+		{"gid_map", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.idMap(c, true) }},
+		{"io", everywhere, false, secret(0400, dirOf.io)},
+		{"limits", everywhere, false, text(0444, dirOf.limits)},
+		{"loginuid", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode {
+			f := o.text(c, 0644, func(vfs.Caller) (string, error) { return "4294967295", nil })
+			f.Put = func(vfs.Caller, string) error { return nil } // kept by audit only, which there is none of
+			return f
+		}},
+		{"maps", everywhere, false, secret(0444, dirOf.maps)},
+		{"mem", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.mem(c) }},
+		{"mountinfo", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.mounts(c, (*vfs.MountNamespace).FormatMountInfo) }},
+		{"mounts", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.mounts(c, (*vfs.MountNamespace).FormatMounts) }},
+		{"mountstats", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.mounts(c, (*vfs.MountNamespace).FormatMountStats) }},
+		{"net", everywhere, true, func(o dirOf, c vfs.Caller) vfs.Inode { return o.netDir(c) }},
+		{"ns", everywhere, true, func(o dirOf, c vfs.Caller) vfs.Inode { return o.nsDir(c) }},
+		{"oom_adj", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode {
+			return o.oom(c, 0644, func(n int32) int32 { return n * 17 / 1000 })
+		}},
+		{"oom_score", everywhere, false, text(0444, dirOf.oomScore)},
+		{"oom_score_adj", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.oom(c, 0644, func(n int32) int32 { return n }) }},
+		{"personality", everywhere, false, secret(0400, dirOf.personality)},
+		{"projid_map", everywhere, false, fixed(0644, "         0          0 4294967295\n")},
+		{"root", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode {
+			return o.jump(c, func(fs *vfs.FSContext) vfs.Path { return fs.Root() })
+		}},
+		{"schedstat", everywhere, false, text(0444, dirOf.schedstat)},
+		{"sessionid", everywhere, false, fixed(0444, "4294967295")},
+		{"setgroups", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.setgroups(c) }},
+		{"smaps", everywhere, false, secret(0444, dirOf.smaps)},
+		{"smaps_rollup", everywhere, false, secret(0444, dirOf.smapsRollup)},
+		{"stack", everywhere, false, secret(0400, func(dirOf, vfs.Caller) (string, error) { return "", nil })},
+		{"stat", everywhere, false, text(0444, dirOf.stat)},
+		{"statm", everywhere, false, text(0444, dirOf.statm)},
+		{"status", everywhere, false, text(0444, dirOf.status)},
+		{"syscall", everywhere, false, secret(0400, dirOf.syscall)},
+		{"task", ofProcess, true, func(o dirOf, c vfs.Caller) vfs.Inode { return o.taskList(c) }},
+		{"timers", ofProcess, false, fixed(0444, "")},
+		{"timerslack_ns", ofProcess, false, fixed(0666, "50000\n")},
+		{"uid_map", everywhere, false, func(o dirOf, c vfs.Caller) vfs.Inode { return o.idMap(c, false) }},
+		{"wchan", everywhere, false, fixed(0444, "0")},
+	}
+}
+
+// Made by init, for the functions in them refer to them.
+var processFiles, threadFiles []taskFile
+var processParts, threadParts []fsutil.Part
+
+func init() {
+	for _, f := range taskFiles() {
+		part := fsutil.Part{Name: f.name, Dir: f.dir}
+		if f.in != ofThread {
+			processFiles, processParts = append(processFiles, f), append(processParts, part)
+		}
+		if f.in != ofProcess {
+			threadFiles, threadParts = append(threadFiles, f), append(threadParts, part)
+		}
+	}
+}
+
+// taskDir makes /proc/PID of t's process, or /proc/PID/task/TID. Of its entries programs look at one or two.
 func (p *procFS) taskDir(c vfs.Caller, t *kernel.Task, process bool) *fsutil.Dir {
 	o := dirOf{p, t, process}
 	d := o.dir(c, 0555)
-	d.Add("attr", o.attrDir(c))
-	if process {
-		d.Add("autogroup", o.text(c, 0644, func(vfs.Caller) (string, error) { return "/autogroup-1 nice 0\n", nil }))
-	}
-	d.Add("auxv", o.secret(c, 0400, o.auxv))
-	d.Add("cgroup", o.text(c, 0444, func(vfs.Caller) (string, error) { return "0::/\n", nil }))
+	files, parts := processFiles, processParts
 	if !process {
-		d.Add("children", o.text(c, 0444, o.children))
+		files, parts = threadFiles, threadParts
 	}
-	clear := o.text(c, 0200, func(vfs.Caller) (string, error) { return "", unix.EINVAL })
-	clear.Put = func(vfs.Caller, string) error { return nil } // there are no referenced bits to clear
-	d.Add("clear_refs", clear)
-	d.Add("cmdline", o.text(c, 0444, o.cmdline))
-	comm := o.text(c, 0644, func(vfs.Caller) (string, error) { return t.Name() + "\n", nil })
-	comm.Put = o.setComm
-	d.Add("comm", comm)
-	d.Add("coredump_filter", o.text(c, 0644, func(vfs.Caller) (string, error) { return "00000033\n", nil }))
-	d.Add("cwd", o.jump(c, func(fs *vfs.FSContext) vfs.Path { return fs.Cwd() }))
-	d.Add("environ", o.secret(c, 0400, o.environ))
-	d.Add("exe", o.exe(c))
-	d.Add("fd", o.fdDir(c, false))
-	d.Add("fdinfo", o.fdDir(c, true))
-	d.Add("gid_map", o.idMap(c, true))
-	d.Add("io", o.secret(c, 0400, o.io))
-	d.Add("limits", o.text(c, 0444, o.limits))
-	loginuid := o.text(c, 0644, func(vfs.Caller) (string, error) { return "4294967295", nil })
-	loginuid.Put = func(vfs.Caller, string) error { return nil } // kept by audit only, which there is none of
-	d.Add("loginuid", loginuid)
-	d.Add("maps", o.secret(c, 0444, o.maps))
-	d.Add("mem", o.mem(c))
-	d.Add("mountinfo", o.mounts(c, (*vfs.MountNamespace).FormatMountInfo))
-	d.Add("mounts", o.mounts(c, (*vfs.MountNamespace).FormatMounts))
-	d.Add("mountstats", o.mounts(c, (*vfs.MountNamespace).FormatMountStats))
-	d.Add("net", o.netDir(c))
-	d.Add("ns", o.nsDir(c))
-	d.Add("oom_adj", o.oom(c, 0644, func(n int32) int32 { return n * 17 / 1000 }))
-	d.Add("oom_score", o.text(c, 0444, o.oomScore))
-	d.Add("oom_score_adj", o.oom(c, 0644, func(n int32) int32 { return n }))
-	d.Add("personality", o.secret(c, 0400, o.personality))
-	d.Add("projid_map", o.text(c, 0644, func(vfs.Caller) (string, error) { return "         0          0 4294967295\n", nil }))
-	d.Add("root", o.jump(c, func(fs *vfs.FSContext) vfs.Path { return fs.Root() }))
-	d.Add("schedstat", o.text(c, 0444, o.schedstat))
-	d.Add("sessionid", o.text(c, 0444, func(vfs.Caller) (string, error) { return "4294967295", nil }))
-	d.Add("setgroups", o.setgroups(c))
-	d.Add("smaps", o.secret(c, 0444, o.smaps))
-	d.Add("smaps_rollup", o.secret(c, 0444, o.smapsRollup))
-	d.Add("stack", o.secret(c, 0400, func(vfs.Caller) (string, error) { return "", nil }))
-	d.Add("stat", o.text(c, 0444, o.stat))
-	d.Add("statm", o.text(c, 0444, o.statm))
-	d.Add("status", o.text(c, 0444, o.status))
-	d.Add("syscall", o.secret(c, 0400, o.syscall))
-	if process {
-		d.Add("task", o.taskList(c))
-		d.Add("timers", o.text(c, 0444, func(vfs.Caller) (string, error) { return "", nil }))
-		d.Add("timerslack_ns", o.text(c, 0666, func(vfs.Caller) (string, error) { return "50000\n", nil }))
-	}
-	d.Add("uid_map", o.idMap(c, false))
-	d.Add("wchan", o.text(c, 0444, func(vfs.Caller) (string, error) { return "0", nil }))
+	d.SetParts(parts, func(c vfs.Caller, i int) vfs.Inode { return files[i].make(o, c) })
 	return d
 }
 
