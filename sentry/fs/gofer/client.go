@@ -99,9 +99,7 @@ func NewClient(conn, fds *os.File) (*Client, error) {
 
 // Close hangs up. Calls under way fail with EIO.
 func (c *Client) Close() {
-	_ = unix.Shutdown(c.connFD, unix.SHUT_RDWR) // wakes the leader, who tells the others
-	c.rouse()
-	c.prod()
+	c.fail(os.ErrClosed)
 }
 
 // newCall begins a request; release ends it. It waits while maxCalls are under way.
@@ -313,6 +311,10 @@ func (c *Client) lead(k *call) {
 // handOver gives up the lead, to one that waits if there is any. callsMu is held.
 func (c *Client) handOver() {
 	c.leading = false
+	if c.dead != nil {
+		c.quit()
+		return // all calls are done
+	}
 	for _, o := range c.calls {
 		if o != nil && o.waiting && !o.done {
 			o.waiting = false
@@ -337,6 +339,9 @@ func (c *Client) fail(err error) {
 		}
 	}
 	c.rouse() // to see that nobody is there any more
+	if !c.leading {
+		c.quit()
+	}
 }
 
 // next reads the next reply; body and fds are valid until the following call. Only the leader calls it.

@@ -70,12 +70,11 @@ func (c *Client) recvRested(b []byte) (int, error) {
 // rest waits until the gofer sleeps, or until there may be something to read although it sleeps. It wakes the gofer again
 // if there are requests that it has not seen. Only the leader calls it.
 func (c *Client) rest() {
-	fds := [2]unix.PollFd{{Fd: c.listener.Load(), Events: unix.POLLIN}, {Fd: int32(c.connFD), Events: unix.POLLIN}}
-	n := 1 // to be woken by what is sent would be to be woken on another core
+	fds := [2]unix.PollFd{{Fd: c.listener.Load(), Events: unix.POLLIN}, {Fd: int32(c.connFD)}}
 	if c.asleep.Load() != 0 || c.syncs.Load() > 0 {
-		n = 2
+		fds[1].Events = unix.POLLIN // else only the end wakes us: what is sent would do so on another core
 	}
-	if _, err := unix.Poll(fds[:n], -1); err != nil {
+	if _, err := unix.Poll(fds[:], -1); err != nil {
 		return
 	}
 	switch got := fds[0].Revents; {
@@ -97,6 +96,16 @@ func (c *Client) receive() {
 	// Whoever sends now sees that it sleeps, or has told before that he was about to send.
 	if c.sent.Load() > c.note.Args[0] {
 		c.rouse()
+	}
+}
+
+// quit closes the listener, which wakes a gofer that has just gone to sleep. The connection has ended, nobody leads, and
+// callsMu is held.
+func (c *Client) quit() {
+	if c.listening != nil {
+		c.listener.Store(-1)
+		c.listening.Close()
+		c.listening = nil
 	}
 }
 
