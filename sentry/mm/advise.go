@@ -113,7 +113,7 @@ func (m *MemoryManager) adviseVMA(v *vma, r usermem.Range, advice int32) error {
 	return nil
 }
 
-// wipePages is how many pages with data are cleared instead of being dropped.
+// wipePages is how many pages that are there are cleared instead of being dropped, in each of the few pieces of a stack.
 const wipePages = 16
 
 // wipe clears the pages of r where they are, if they are the process's own and few; else it returns false. The C library
@@ -125,13 +125,10 @@ func (m *MemoryManager) wipe(r usermem.Range) bool {
 			return false
 		}
 	}
-	left := wipePages
 	for _, p := range m.pmas.list[i:j] {
-		n, ok := m.file.Wipe(p.sub(r).fileRange(), left)
-		if !ok {
+		if !m.file.Wipe(p.sub(r).fileRange(), wipePages) {
 			return false
 		}
-		left -= n
 	}
 	return true
 }

@@ -1,55 +1,58 @@
 package pgalloc
 
 import (
+	"unsafe"
+
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
 )
 
-// To touch a page that is not there takes the host longer than to clear many. What is there is asked of the file, not of
-// the page tables, which know nothing of pages that are swapped out, as mincore(2) does not.
+// To touch a page that is not there takes the host longer than to clear many.
 
-// data returns the first stretch of r the host has data of, which is empty if there is none; false if the host does not say.
-func (f *File) data(r memmap.Range) (memmap.Range, bool) {
-	start, err := unix.Seek(int(f.rw.Fd()), int64(r.Start), unix.SEEK_DATA)
-	if err == unix.ENXIO || err == nil && uint64(start) >= r.End {
-		return memmap.Range{Start: r.End, End: r.End}, true
+// askPages is how many pages the host is asked about at once.
+const askPages = 256
+
+// there tells of each page of r, askPages at most, whether the host has it in vec; false: the host does not say.
+func (f *File) there(r memmap.Range, vec *[askPages]byte) bool {
+	_, _, errno := unix.RawSyscall(unix.SYS_MINCORE, uintptr(unsafe.Add(f.base, r.Start)), uintptr(r.Len()), uintptr(unsafe.Pointer(vec)))
+	if errno != 0 {
+		return false
 	}
-	if err != nil {
-		return r, false
-	}
-	end, err := unix.Seek(int(f.rw.Fd()), start, unix.SEEK_HOLE)
-	if err != nil {
-		return r, false
-	}
-	return memmap.Range{Start: max(r.Start, uint64(start)), End: min(r.End, uint64(end))}, true
+	// A page that is swapped out is not in core (mincore(2)). Where there is no swap now there was none before.
+	var info unix.Sysinfo_t
+	_, _, errno = unix.RawSyscall(unix.SYS_SYSINFO, uintptr(unsafe.Pointer(&info)), 0, 0)
+	return errno == 0 && info.Totalswap == 0
 }
 
 // clear makes all pages of r clear.
 func (f *File) clear(r memmap.Range) {
-	const few, most = 1, 16 // pages, and stretches of them
-	for n := 0; r.Len() > few*usermem.PageSize && n < most; n++ {
-		part, ok := f.data(r)
-		if !ok {
-			break
-		}
-		clear(f.Bytes(part))
-		r.Start = part.End
+	if r.Len() <= usermem.PageSize || !f.Wipe(r, int(r.Len()/usermem.PageSize)) {
+		clear(f.Bytes(r))
 	}
-	clear(f.Bytes(r))
 }
 
-// Wipe clears the pages of r that the host has data of, if these are at most most, and returns how many there were; false:
-// there are more, or the host does not say. The caller holds all references on r.
-func (f *File) Wipe(r memmap.Range, most int) (pages int, ok bool) {
+// Wipe clears the pages of r that are there, if these are at most most; false: there are more, or the host does not say which.
+// It may have cleared some then. The caller holds all references on r.
+func (f *File) Wipe(r memmap.Range, most int) bool {
+	var vec [askPages]byte
 	for r.Start < r.End {
-		part, ok := f.data(r)
-		if pages += int(part.Len() / usermem.PageSize); !ok || pages > most {
-			return 0, false
+		part := memmap.Range{Start: r.Start, End: min(r.End, r.Start+askPages*usermem.PageSize)}
+		if !f.there(part, &vec) {
+			return false
 		}
-		clear(f.Bytes(part))
+		b := f.Bytes(part)
+		for i := range len(b) / usermem.PageSize {
+			if vec[i]&1 == 0 {
+				continue
+			}
+			if most--; most < 0 {
+				return false
+			}
+			clear(b[i*usermem.PageSize : (i+1)*usermem.PageSize])
+		}
 		r.Start = part.End
 	}
-	return pages, true
+	return true
 }

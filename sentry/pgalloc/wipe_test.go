@@ -3,6 +3,8 @@ package pgalloc
 import (
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
 )
@@ -22,18 +24,23 @@ func TestWipe(t *testing.T) {
 		b[p*page+7] = 1
 	}
 	inner := memmap.Range{Start: all.Start + page, End: all.End - page}
-	if _, ok := f.Wipe(inner, 1); ok {
-		t.Error("two pages have data, one was allowed")
+	if f.Wipe(inner, 1) {
+		t.Error("two pages are there, one was allowed")
 	}
-	if n, ok := f.Wipe(inner, 2); n != 2 || !ok {
-		t.Errorf("%d pages, %v; want 2 of the range alone", n, ok)
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil || info.Totalswap > 0 {
+		t.Skip("with swap the host does not say what is there")
+	}
+	b[3*page+7], b[4*page+7] = 1, 1
+	if !f.Wipe(inner, 2) {
+		t.Error("two pages are there and were allowed")
 	}
 	for p, want := range map[int]byte{0: 1, 3: 0, 4: 0, 31: 1} {
 		if got := b[p*page+7]; got != want {
 			t.Errorf("page %d holds %d, want %d", p, got, want)
 		}
 	}
-	if n, ok := f.Wipe(memmap.Range{Start: all.Start + 5*page, End: all.Start + 9*page}, 0); n != 0 || !ok {
-		t.Errorf("no data there: %d pages, %v", n, ok)
+	if !f.Wipe(memmap.Range{Start: all.Start + 5*page, End: all.Start + 9*page}, 0) {
+		t.Error("no page is there, and none was allowed")
 	}
 }
