@@ -93,14 +93,26 @@ func (p *process) carryOut(list []entry) error {
 // cedeLooks is how often the mapper is given the core before we sleep.
 const cedeLooks = 6
 
-// cede lets the mapper have the core, and reports whether it has answered.
+// cede lets the mapper have the core, and reports whether it has answered. While others have it instead, and keep it, it
+// does not.
 func (p *process) cede() bool {
+	rest, last := &p.k.pacer.cedeRest, tsc()
+	if !rest.over(last) {
+		return false
+	}
 	fds := []unix.PollFd{{Fd: int32(p.done), Events: unix.POLLIN}}
 	for range cedeLooks {
 		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
-		if n, _, _ := unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds[0])), 1, 0); n != 0 {
+		n, _, _ := unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds[0])), 1, 0)
+		now := tsc()
+		if now-last > awayTicks {
+			rest.begin(last, now, maxYieldRest)
+			return n != 0
+		}
+		if n != 0 {
 			return true
 		}
+		last = now
 	}
 	return false
 }

@@ -76,6 +76,7 @@ type pacer struct {
 	cores     int32
 	spinRest  rest // no spinning
 	yieldRest rest // no letting others have the core
+	cedeRest  rest // the same, of who waits for a mapper
 	hub       hub
 }
 
