@@ -23,7 +23,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// openChild opens one entry of a directory. flags must hold O_PATH, or O_CREAT|O_EXCL.
+// openChild opens one entry of a directory. flags must hold O_PATH, O_DIRECTORY, or O_CREAT|O_EXCL.
 func openChild(dir int, name string, flags, mode uint32) (int, error) {
 	if err := checkName(name); err != nil {
 		return -1, err
@@ -34,27 +34,6 @@ func openChild(dir int, name string, flags, mode uint32) (int, error) {
 	}
 	for {
 		fd, err := unix.Openat2(dir, name, &how)
-		if err != unix.EINTR && err != unix.EAGAIN { // EAGAIN: a rename came in between, see openat2(2)
-			return fd, err
-		}
-	}
-}
-
-// openBelow opens what a path of names leads to, none of them a link. flags must hold O_PATH or O_DIRECTORY.
-func openBelow(dir int, path string, flags uint32) (int, error) {
-	if len(path) > wire.MaxTarget {
-		return -1, unix.ENAMETOOLONG
-	}
-	for rest, more := path, true; more; {
-		var name string
-		name, rest, more = strings.Cut(rest, "/")
-		if err := checkName(name); err != nil {
-			return -1, err
-		}
-	}
-	how := unix.OpenHow{Flags: uint64(flags | unix.O_NOFOLLOW | unix.O_CLOEXEC), Resolve: beneath}
-	for {
-		fd, err := unix.Openat2(dir, path, &how)
 		if err != unix.EINTR && err != unix.EAGAIN { // EAGAIN: a rename came in between, see openat2(2)
 			return fd, err
 		}

@@ -29,7 +29,7 @@ func (s *server) takePlace(dir *fid, d *wire.Decoder) (place, error) {
 			return place{}, err
 		}
 	}
-	fd, err := openSubdir(dir.fd, path)
+	fd, err := s.openSubdir(dir.fd, path)
 	return place{fd: fd, newN: newN}, err
 }
 
@@ -45,12 +45,13 @@ func (s *server) settle(p *place, err error) {
 }
 
 // openSubdir opens a directory below a directory for reading. O_DIRECTORY refuses all else without opening it.
-func openSubdir(dir int, path string) (int, error) {
-	return openBelow(dir, path, unix.O_RDONLY|unix.O_DIRECTORY)
+func (s *server) openSubdir(dir int, path string) (int, error) {
+	return s.openBelow(dir, path, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
 // list answers TList.
 func (s *server) list(d *wire.Decoder, e *wire.Encoder) error {
+	defer s.leave()
 	dir, err := s.takeDir(d)
 	if err != nil {
 		return err
@@ -149,7 +150,7 @@ func (l *lister) below(dir int, names []string, levels int) bool {
 
 // one appends a directory and those below it. One that cannot be read now is left to be asked for by itself.
 func (l *lister) one(dir int, path string, dirno uint32, levels int) bool {
-	fd, err := openSubdir(dir, path)
+	fd, err := l.s.openSubdir(dir, path)
 	if err != nil {
 		return true
 	}
@@ -231,6 +232,7 @@ func (l *lister) entry(dir int, name []byte, typ uint8, ino uint64) (uint32, err
 
 // openMany answers TOpenMany.
 func (s *server) openMany(d *wire.Decoder, e *wire.Encoder) error {
+	defer s.leave()
 	dir, err := s.takeDir(d)
 	if err != nil {
 		return err
@@ -255,7 +257,7 @@ func (s *server) openMany(d *wire.Decoder, e *wire.Encoder) error {
 
 // openFile opens a regular file below a directory for donation.
 func (s *server) openFile(dir int, path string, a *wire.Attr) (int, error) {
-	fd, err := openBelow(dir, path, unix.O_PATH)
+	fd, err := s.openBelow(dir, path, unix.O_PATH)
 	if err != nil {
 		return -1, err
 	}

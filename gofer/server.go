@@ -55,6 +55,7 @@ type server struct {
 	in   []byte // requests read and not yet handled: in[r:w]
 	r, w int
 	got  uint64 // bytes of requests read
+	way  way    // within a request that has paths
 	// listens: we rest where the client can wake us on its own core; dry: there was no more to be read when we read last.
 	listens, dry bool
 	out          wire.Encoder
