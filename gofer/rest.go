@@ -2,10 +2,10 @@ package gofer
 
 import (
 	"runtime"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
-	"ringfort/seccompfilters/unotify"
 )
 
 // restCall is the system call in which a server sleeps that has a listener: it is never made.
@@ -20,9 +20,26 @@ func (s *server) listen(d *wire.Decoder, _ *wire.Encoder) (int, error) {
 		return -1, unix.ENOSYS
 	}
 	runtime.LockOSThread() // for good: the thread ends with its goroutine
-	fd, err := unotify.Listen(restCall)
+	fd, err := newListener()
 	s.listens = s.listens || err == nil
 	return fd, err
+}
+
+// newListener makes notifications of restCall of the calling OS thread, which is locked, and returns their listener, closed
+// on exec (seccomp_unotify(2)). That cannot be undone; the thread's other filters still have their say.
+func newListener() (int, error) {
+	prog := [...]unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // offset 0 of struct seccomp_data is the number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: restCall, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&fprog)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(fd), nil
 }
 
 // rest sleeps until the client has sent something, or has read something if we are stuck, or has other reasons to wake

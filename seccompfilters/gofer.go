@@ -1,10 +1,6 @@
 package seccompfilters
 
-import (
-	"golang.org/x/sys/unix"
-
-	"ringfort/seccompfilters/unotify"
-)
+import "golang.org/x/sys/unix"
 
 // Gofer returns the rules of the gofer: work on files below its exports. Its root directory is empty, so that a name is
 // always relative to a descriptor of an export. hostSockets is for one that was told to connect to unix sockets below them.
@@ -82,7 +78,7 @@ func goferFiles() []Rule {
 		allow(unix.SYS_PPOLL, "readiness of the channels"),
 		allow(unix.SYS_POLL, "room in the channels"),
 		allowIf(unix.SYS_SECCOMP, "a filter more for the thread that serves, with a listener for the Sentry",
-			eq(0, unix.SECCOMP_SET_MODE_FILTER), eq(1, unotify.Flags)),
+			eq(0, unix.SECCOMP_SET_MODE_FILTER), eq(1, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)),
 		allow(unix.SYS_GETPPID, "sleep until the Sentry has a request: that filter makes a notification of it"),
 		allow(unix.SYS_RECVFROM, "requests"),
 		allow(unix.SYS_SENDTO, "answers"),

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
-
-	"ringfort/seccompfilters/unotify"
 )
 
 // Sentry returns the rules of the Sentry with the given platform. hostNetwork is for a container that was given the host's
@@ -63,12 +61,12 @@ func systrapPlatform() []Rule {
 	}
 }
 
-// notifications are how those sleep whom we wake on our own core.
+// notifications are how those sleep whom we wake on our own core (package unotify).
 func notifications() []Rule {
 	return []Rule{
-		allowIf(unix.SYS_IOCTL, "a stub of the systrap platform has handed over; the gofer has done its work", eq(1, unotify.Recv)),
-		allowIf(unix.SYS_IOCTL, "systrap platform: hand over to a stub; a request for the gofer", eq(1, unotify.Send)),
-		allowIf(unix.SYS_IOCTL, "systrap platform and gofer: wake-ups on one core", eq(1, unotify.SetFlags)),
+		allowIf(unix.SYS_IOCTL, "a stub of the systrap platform has handed over; the gofer has done its work", eq(1, 0xc0502100)),
+		allowIf(unix.SYS_IOCTL, "systrap platform: hand over to a stub; a request for the gofer", eq(1, 0xc0182101)),
+		allowIf(unix.SYS_IOCTL, "systrap platform and gofer: wake-ups on one core", eq(1, 0x40082104)),
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ringfort/seccompfilters/unotify"
+	"ringfort/platform/unotify"
 )
 
 // Seccomp user notifications (seccomp_unotify(2)) are how a context is handed

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ringfort/seccompfilters/unotify"
+	"ringfort/platform/unotify"
 )
 
 // entry is one host system call that a mapper is asked to make: number, six

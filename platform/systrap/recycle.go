@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ringfort/seccompfilters/unotify"
+	"ringfort/platform/unotify"
 )
 
 // A stub whose address space is gone serves another one: to make a process costs

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
-	"ringfort/seccompfilters/unotify"
+	"ringfort/platform/unotify"
 )
 
 // A gofer with a listener (wire.TListen) sleeps where it can be woken on the caller's own core, which goes to sleep at once:
