@@ -151,6 +151,19 @@ func TestJumpIntoStub(t *testing.T) {
 	}
 }
 
+// stopAtCall runs the code of as up to its first system call. The OS thread is locked.
+func stopAtCall(t *testing.T, p platform.Platform, as platform.AddressSpace) (platform.Context, *arch.Registers, *arch.FPState) {
+	t.Helper()
+	c := p.NewContext(new(atomic.Int32))
+	regs, fp := &arch.Registers{Rip: 0x400000}, &arch.FPState{}
+	fp.Reset()
+	if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
+		c.Release()
+		t.Fatalf("%+v, %v", ev, err)
+	}
+	return c, regs, fp
+}
+
 // TestKilledStub has the host kill a stub while its thread is stopped. The
 // keeper can bury it and goes on making others.
 func TestKilledStub(t *testing.T) {
@@ -158,13 +171,8 @@ func TestKilledStub(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	as := loadCode(t, p, []byte{0xb8, 0x27, 0x00, 0x00, 0x00, 0x0f, 0x05}) // mov eax, 39; syscall
-	c := p.NewContext(new(atomic.Int32))
+	c, regs, fp := stopAtCall(t, p, as)
 	defer c.Release()
-	regs, fp := &arch.Registers{Rip: 0x400000}, &arch.FPState{}
-	fp.Reset()
-	if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
-		t.Fatalf("%+v, %v", ev, err)
-	}
 	pid := as.(*space).stub.keeper.PID
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -246,13 +254,8 @@ func TestOnDeath(t *testing.T) {
 	as := loadCode(t, p, []byte{0xb8, 0x27, 0x00, 0x00, 0x00, 0x0f, 0x05}) // mov eax, 39; syscall
 	told := make(chan struct{})
 	as.(platform.Mortal).OnDeath(func() { close(told) })
-	c := p.NewContext(new(atomic.Int32))
+	c, _, _ := stopAtCall(t, p, as)
 	defer c.Release()
-	regs, fp := &arch.Registers{Rip: 0x400000}, &arch.FPState{}
-	fp.Reset()
-	if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
-		t.Fatalf("%+v, %v", ev, err)
-	}
 	if !as.(*space).mourner.present.Load() {
 		t.Skip("the host does not tell of the end of a thread (Linux 6.9)")
 	}
@@ -273,13 +276,8 @@ func TestKilledMapper(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	as := loadCode(t, p, []byte{0xb8, 0x27, 0x00, 0x00, 0x00, 0x0f, 0x05}) // mov eax, 39; syscall
-	c := p.NewContext(new(atomic.Int32))
+	c, _, _ := stopAtCall(t, p, as)
 	defer c.Release()
-	regs, fp := &arch.Registers{Rip: 0x400000}, &arch.FPState{}
-	fp.Reset()
-	if ev, err := c.Switch(as, regs, fp); err != nil || ev.Kind != platform.EventSyscall {
-		t.Fatalf("%+v, %v", ev, err)
-	}
 	if !as.(*space).mourner.present.Load() {
 		t.Skip("the host does not tell of the end of a thread (Linux 6.9)")
 	}

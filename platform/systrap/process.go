@@ -78,12 +78,7 @@ func (p *process) carryOut(list []entry) error {
 		seq := (*uint32)(unsafe.Add(ctl, ctlSeq))
 		atomic.StoreUint32(seq, p.seq)
 		futexWake(seq)
-		if !p.cede() {
-			// To be woken on the mapper's core.
-			setAffinity(0, here)
-			defer p.k.pacer.roam(0)
-		}
-		if err := p.await(); err != nil {
+		if err := p.await(here); err != nil {
 			failed = err
 		}
 	}
@@ -117,9 +112,20 @@ func (p *process) cede() bool {
 	return false
 }
 
-// await waits for the mapper's answer. Only the mapper, or our own died, can
-// write it.
-func (p *process) await() error {
+// await waits for the mapper's answer. If it does not come while the mapper is given our core, here, this thread is kept
+// there until it is woken. The goroutine may go on in another thread then, which must not be the one that is let go.
+func (p *process) await(here int32) error {
+	if p.cede() {
+		return p.answer()
+	}
+	self := unix.Gettid()
+	setAffinity(self, here)
+	defer p.k.pacer.roam(self)
+	return p.answer()
+}
+
+// answer reads the mapper's answer, sleeping until it comes. Only the mapper, or our own died, can write it.
+func (p *process) answer() error {
 	var b [8]byte
 	for {
 		if p.dead.Load() {
