@@ -89,6 +89,13 @@ type Context interface {
 	Release()
 }
 
+// Loader is a Context that may leave registers where they are which few system calls need.
+type Loader interface {
+	// Load brings what a Switch with Event.Partial has left out of r, and leaves alone what it
+	// has not. The owner calls it before it uses or changes any other register, once.
+	Load(r *arch.Registers)
+}
+
 // AddressSpace is what the application sees as memory. Map, Unmap and Protect
 // are queued; they are done before the next Switch in this address space
 // returns to user code. A thread of the same space that is running
@@ -151,6 +158,9 @@ type Event struct {
 	AccessKnown bool
 	// For EventSyscall: the call site is worth patching (see Patcher).
 	Hot bool
+	// Of the registers only those of a system call, RAX and OrigRax are in r: a Loader has the
+	// rest, and the next Switch goes on with that and RAX if it is not asked for it.
+	Partial bool
 }
 
 // ErrDead is returned by Switch when the host execution context is gone (its

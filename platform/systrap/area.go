@@ -18,7 +18,8 @@ type area struct {
 func (a area) u32(off uintptr) *uint32 { return (*uint32)(unsafe.Add(a.mem, off)) }
 func (a area) u64(off uintptr) *uint64 { return (*uint64)(unsafe.Add(a.mem, off)) }
 
-func (a area) registers() *arch.Registers { return (*arch.Registers)(a.mem) }
+func (a area) call() *callWords { return (*callWords)(unsafe.Add(a.mem, offCall)) }
+func (a area) rest() *restWords { return (*restWords)(a.mem) }
 
 func (a area) bytes() []byte { return unsafe.Slice((*byte)(a.mem), areaSize) }
 

@@ -37,10 +37,10 @@ type context struct {
 	space  *space
 	thread *thread
 	fp     fpPlace
-	fpAddr uint64         // fpFrame
-	fsBase uint64         // of the thread
-	stored arch.Registers // what stands in the area, with inArea
-	inArea bool
+	fpAddr uint64 // fpFrame
+	fsBase uint64 // of the thread
+	stored stored
+	left   bool   // the registers but those of the call are in the area only
 	seen   uint32 // generation of the space's patches
 	active bool   // counted by the pacer
 	brisk  bool   // the same
@@ -70,28 +70,35 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 			return platform.Event{}, err
 		}
 	}
+	if c.left && s.generation.Load() != c.seen {
+		c.Load(r) // the stub would go on in a trampoline that is no longer meant
+	}
 	c.carried.done = false
 	if s.pending.Load() && !c.carried.wanted {
 		if err := s.Flush(); err != nil {
 			return platform.Event{}, err
 		}
 	}
-	if r.Rip >= 1<<47 {
+	if r.Rip >= 1<<47 && !c.left {
 		// The processor would refuse it in the stub's own code.
 		c.carried.wanted = false
 		return platform.Event{Kind: platform.EventFault, Signal: int32(unix.SIGSEGV), Code: siKernel}, nil
 	}
 	t := c.thread
-	command := c.prepare(t, r, fp)
 	if atomic.LoadUint32(t.u32(offInterrupt)) != 0 {
 		atomic.StoreUint32(t.u32(offInterrupt), 0)
 	}
 	if !c.state.CompareAndSwap(idle, running) {
 		c.state.Store(idle)
 		c.carried.wanted = false
-		return platform.Event{Kind: platform.EventInterrupt}, nil
+		return platform.Event{Kind: platform.EventInterrupt, Partial: c.left}, nil
 	}
-	s.begin()
+	if s.patching.Load() {
+		s.awaitPatch()
+	}
+	// What is written from here on is of one piece with giving the context away: an atomic
+	// instruction in between would wait for the line to come from the stub's core.
+	command := c.prepare(t, r, fp)
 	if g := s.generation.Load(); g != c.seen {
 		// What another core wrote to the code is sure to be seen behind an instruction
 		// that serialises, as IRETQ does (Intel SDM vol. 3, 9.1.3).
@@ -104,11 +111,11 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	if *t.u32(offCommand) != command {
 		*t.u32(offCommand) = command
 	}
+	c.left = false
 	err := c.give(t)
 	if err == nil {
 		err = c.wait(t)
 	}
-	s.end()
 	c.state.Store(idle)
 	c.settle(command, r)
 	if err == nil {
@@ -127,13 +134,11 @@ const siKernel = 0x80
 // prepare writes the registers to the area and returns what the stub is to do
 // before the application goes on.
 func (c *context) prepare(t *thread, r *arch.Registers, fp *arch.FPState) (command uint32) {
-	regs := *r
-	regs.Cs, regs.Ss = arch.UserCS, arch.UserSS
-	if regs.GsBase == 0 {
-		regs.GsBase = uint64(t.addr) // patched call sites find the area by it
+	if c.left {
+		c.storeResult(t, r)
+	} else {
+		c.store(t, r)
 	}
-	regs.Rip = c.space.enterAt(r.Rip)
-	c.store(t, &regs)
 	if fp.Dirty {
 		buf := t.bytes()[xsaveBuf : xsaveBuf+xsaveMax]
 		clear(buf[copy(buf, fp.Data):c.k.xstate])
@@ -152,25 +157,10 @@ func (c *context) prepare(t *thread, r *arch.Registers, fp *arch.FPState) (comma
 		command |= cmdSetFS
 	}
 	const trapFlag = 1 << 8
-	if r.Eflags&trapFlag != 0 || r.GsBase != 0 {
+	if !c.left && r.Eflags&trapFlag != 0 || r.GsBase != 0 {
 		command |= cmdFull
 	}
 	return command
-}
-
-// words is how many registers there are.
-const words = unsafe.Sizeof(arch.Registers{}) / 8
-
-// store writes the registers to the area. What stands there already is left
-// alone: lines of memory that one side only reads do not travel between cores.
-func (c *context) store(t *thread, r *arch.Registers) {
-	to, from, old := (*[words]uint64)(t.mem), (*[words]uint64)(unsafe.Pointer(r)), (*[words]uint64)(unsafe.Pointer(&c.stored))
-	for i := range from {
-		if from[i] != old[i] || !c.inArea {
-			to[i] = from[i]
-		}
-	}
-	c.stored, c.inArea = *r, true
 }
 
 // settle notes what the stub has done of what it was told, which is nothing
@@ -186,39 +176,18 @@ func (c *context) settle(command uint32, r *arch.Registers) {
 func (c *context) event(t *thread, r *arch.Registers) (platform.Event, error) {
 	switch kind := atomic.LoadUint32(t.u32(offKind)); kind {
 	case kindSyscall:
-		c.load(t, r)
-		return platform.Event{Kind: platform.EventSyscall}, nil
+		c.loadCall(t, r)
+		return platform.Event{Kind: platform.EventSyscall, Partial: true}, nil
 	case kindSignal, kindBroken:
 		return c.signalled(t, r, kind)
 	case kindInterrupt:
-		c.load(t, r)
+		c.loadAll(t, r)
 		return platform.Event{Kind: platform.EventInterrupt}, nil
 	}
 	// The stub's code got a signal of its own, or the application wrote to the
 	// area: this process cannot go on.
 	c.drop()
 	return platform.Event{}, errDead
-}
-
-// load reads the registers a patched call site stored.
-func (c *context) load(t *thread, r *arch.Registers) {
-	fs, gs := r.FsBase, r.GsBase
-	c.stored, c.inArea = *t.registers(), true
-	*r = c.stored
-	c.fixed(r)
-	r.FsBase, r.GsBase = fs, gs
-	if rip := c.space.leftAt(r.Rip); rip != r.Rip {
-		r.Rip = rip
-		if r.OrigRax != ^uint64(0) {
-			r.Rcx = rip
-		}
-	}
-}
-
-// fixed gives r the segments every application has.
-func (c *context) fixed(r *arch.Registers) {
-	r.Cs, r.Ss = arch.UserCS, arch.UserSS
-	r.Ds, r.Es, r.Fs, r.Gs = 0, 0, 0, 0
 }
 
 // signalled reads the frame of the signal the stub stopped for.
@@ -231,7 +200,7 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 	}
 	uc, info := *f, *i
 	uc.load(r)
-	c.fixed(r)
+	fixed(r)
 	if kind == kindBroken {
 		// The application has changed GS, unasked; the stub's first instruction found
 		// that out. CX is where the call returns to.
@@ -243,13 +212,13 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 			c.drop()
 			return platform.Event{}, errDead
 		}
-		c.fp, c.fpAddr, c.inArea = fpFrame, uc.fpstate, false
+		c.fp, c.fpAddr, c.stored.both = fpFrame, uc.fpstate, false
 		r.Rip, r.OrigRax = c.space.leftAt(r.Rcx), r.Rax
 		return platform.Event{Kind: platform.EventSyscall}, nil
 	}
 	r.Rip = c.space.leftAt(r.Rip)
 	r.OrigRax = ^uint64(0)
-	c.fp, c.fpAddr, c.inArea = fpFrame, uc.fpstate, false
+	c.fp, c.fpAddr, c.stored.both = fpFrame, uc.fpstate, false
 	switch sig := unix.Signal(atomic.LoadUint32(t.u32(offSigno))); sig {
 	case unix.SIGSYS:
 		if info.arch == unix.AUDIT_ARCH_X86_64 {
@@ -271,12 +240,12 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 // badTimespec makes a system call of a clock_gettime whose result the stub could
 // not store. What the stub changed meanwhile is in the area.
 func (c *context) badTimespec(t *thread, r *arch.Registers, uc *frame) {
-	a := *t.registers()
-	r.Rdx, r.R8, r.R9, r.Rbx = a.Rdx, a.R8, a.R9, a.Rbx
-	r.Rsp, r.Eflags, r.R11 = a.Rsp, a.Eflags, a.Eflags
-	r.Rip = c.space.leftAt(a.Rip)
+	call, rest := *t.call(), *t.rest()
+	r.Rdx, r.R8, r.R9, r.Rbx = call.rdx, call.r8, call.r9, rest.rbx
+	r.Rsp, r.Eflags, r.R11 = rest.rsp, rest.eflags, rest.eflags
+	r.Rip = c.space.leftAt(rest.rip)
 	r.Rcx, r.Rax, r.OrigRax = r.Rip, unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_GETTIME
-	c.fp, c.fpAddr, c.inArea = fpFrame, uc.fpstate, false
+	c.fp, c.fpAddr, c.stored.both = fpFrame, uc.fpstate, false
 }
 
 // fault describes a synchronous signal. Trap 14 is a page fault; its error
@@ -304,10 +273,11 @@ func (c *context) enter(s *space) error {
 	if err != nil {
 		return err
 	}
+	s.join(c)
 	c.space, c.thread, c.fp = s, t, fpSentry
 	c.fsBase, c.seen = ^uint64(0), ^uint32(0)
 	c.answer.publish(t)
-	c.inArea = false
+	c.stored.both, c.left = false, false
 	c.target.Store(t)
 	return nil
 }
@@ -317,6 +287,7 @@ func (c *context) leave() {
 	c.target.Store(nil)
 	c.answer.publish(nil)
 	if c.thread != nil {
+		c.space.part(c)
 		c.space.p.giveBack(c.thread)
 	}
 	c.thread, c.space = nil, nil
@@ -326,7 +297,10 @@ func (c *context) leave() {
 func (c *context) drop() {
 	c.target.Store(nil)
 	c.answer.publish(nil)
-	c.thread, c.space = nil, nil
+	if c.space != nil {
+		c.space.part(c)
+	}
+	c.thread, c.space, c.left = nil, nil, false
 }
 
 // SaveFP implements platform.Context.
@@ -413,4 +387,5 @@ var (
 	_ platform.Context  = (*context)(nil)
 	_ platform.Answerer = (*context)(nil)
 	_ platform.Carrier  = (*context)(nil)
+	_ platform.Loader   = (*context)(nil)
 )

@@ -44,10 +44,17 @@
 // thread for each that looked, which let each other have the core, a request to nginx
 // took half as long again.
 //
-// Tried in the Sentry, on 2 cores of a virtual machine, round trip of an lseek
-// (native 0.1 µs):
+// Who spins waits for one line of memory, which holds the state word and what a system
+// call needs; the other registers stay in the stub's area until the kernel asks for them
+// (registers.go). Nothing is written to that line before the context is given away, and
+// there is a PAUSE between two looks: the two cores may be two threads of one.
 //
-//	both sides spin on cores of their own             0.4–0.9 µs
+// Tried in the Sentry, on 2 cores of a virtual machine, round trip of an lseek
+// (native 0.1–0.2 µs):
+//
+//	both sides spin on cores of their own             0.19–0.25 µs, 0.5 in bad moments of the host
+//	the same with all registers each time             0.26–0.3 µs
+//	and without a PAUSE                               0.32–0.37 µs, 1.1 in bad moments
 //	seccomp notification, synchronous wake-up         4.8–7 µs, also with both cores busy
 //	futex, threads where the scheduler puts them      5–29 µs with both cores busy
 //	spinning without keeping the sides apart          7–12 µs: notifications draw both to one core

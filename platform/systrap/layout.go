@@ -49,22 +49,21 @@ const (
 )
 
 // A thread area: the page of the context, the XSAVE buffer, the signal stack.
-// The first 27 words are arch.Registers.
+//
+// The context's page begins with the registers: restWords, and callWords at offCall. The
+// state word and what almost every call needs are in one line of memory, which is
+// all that travels between two cores then: the words behind are written by one side, or
+// written seldom.
 const (
 	offState     = 0x100 // u32: who has the context, below
-	offYield     = 0x104 // u32: for how many ticks the stub keeps its core while it looks
-	offSpin      = 0x108 // u32: for how many ticks it looks before it sleeps
-	offInterrupt = 0x10c // u32: an interrupt is wanted
-	offCommand   = 0x110 // u32: what to do before the application goes on
-	offKind      = 0x114 // u32: why the stub stopped
-	offFPState   = 0x118 // u64: where to load the extended state from
-	offFrame     = 0x148 // u64: address of the ucontext
-	offInfo      = 0x150 // u64: address of the siginfo
-	offSigno     = 0x158 // u32
-	offTID       = 0x15c // u32: where clone leaves the host's thread number
-	offNotify    = 0x160 // u32: the descriptor of the thread's seccomp notifications
-	offMapCount  = 0x168 // u32: how many entries cmdMap carries out
-	offMapError  = 0x170 // u64: the last error of one of them, negated
+	offKind      = 0x104 // u32: why the stub stopped
+	offCall      = 0x108 // callWords
+	offYield     = 0x140 // u32: for how many ticks the stub keeps its core while it looks
+	offSpin      = 0x144 // u32: for how many ticks it looks before it sleeps
+	offInterrupt = 0x148 // u32: an interrupt is wanted
+	offCommand   = 0x14c // u32: what to do before the application goes on
+	offFPState   = 0x150 // u64: where to load the extended state from
+	offMapCount  = 0x158 // u32: how many entries cmdMap carries out
 	offStack     = 0x180 // stack_t of sigaltstack(2)
 	offAfterFlag = 0x198 // u64: address behind the flags, where PUSHFQ pushes them
 	offFlags     = 0x1a0 // u64: address of the flags
@@ -73,6 +72,12 @@ const (
 	offSelf      = 0x1b8 // u64: address of the area
 	offAppGS     = 0x1c0 // u64: GS base found by the signal handler
 	offSeen      = 0x1c8 // u64: the ucontext of the last interrupt that found the stub's code
+	offFrame     = 0x1d0 // u64: address of the ucontext
+	offInfo      = 0x1d8 // u64: address of the siginfo
+	offSigno     = 0x1e0 // u32
+	offTID       = 0x1e4 // u32: where clone leaves the host's thread number
+	offNotify    = 0x1e8 // u32: the descriptor of the thread's seccomp notifications
+	offMapError  = 0x1f0 // u64: the last error of an entry of cmdMap, negated
 	offEntries   = 0x200 // what cmdMap carries out: number and six arguments each
 	maxCarried   = 3
 	offAnswers   = 0x800 // 256 u64: results of calls answered by the stub

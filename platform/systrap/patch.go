@@ -142,7 +142,7 @@ func (s *space) PlanPatch(cs *platform.CallSite, write func(platform.Patch) erro
 	// stand in the very bytes, and another time will do.
 	s.patching.Store(true)
 	defer s.endPatching()
-	if s.running.Load() != 0 {
+	if !s.quiet() {
 		return
 	}
 	p := &s.patches

@@ -21,11 +21,11 @@ type space struct {
 	titled  bool // the queue has a title, which only the mapper can set
 
 	// Patched call sites (patch.go).
-	running    atomic.Int32 // threads that may execute application code
-	patching   atomic.Bool  // no thread may begin to
+	patching   atomic.Bool // no thread may begin to execute application code
 	patched    atomic.Pointer[map[uintptr]*site]
 	generation atomic.Uint32 // of the patched code
 	patchMu    sync.Mutex
+	contexts   map[*context]struct{} // those in the space
 	patches    patches
 }
 
@@ -127,22 +127,39 @@ func (s *space) Release() {
 	}
 }
 
-// begin and end enclose the time in which a thread may execute application
-// code.
-func (s *space) begin() {
-	for {
-		s.running.Add(1)
-		if !s.patching.Load() {
-			return
-		}
-		s.running.Add(-1)
-		s.patchMu.Lock() // until the patch is done
-		//lint:ignore SA2001 nothing is to be done but to wait
-		s.patchMu.Unlock()
+// join and part tell which contexts are in the space.
+func (s *space) join(c *context) {
+	s.patchMu.Lock()
+	defer s.patchMu.Unlock()
+	if s.contexts == nil {
+		s.contexts = make(map[*context]struct{})
 	}
+	s.contexts[c] = struct{}{}
 }
 
-func (s *space) end() { s.running.Add(-1) }
+func (s *space) part(c *context) {
+	s.patchMu.Lock()
+	defer s.patchMu.Unlock()
+	delete(s.contexts, c)
+}
+
+// quiet reports whether no thread executes application code. With patching set none
+// will begin to: it says that it runs before it looks whether it may. s.patchMu is held.
+func (s *space) quiet() bool {
+	for c := range s.contexts {
+		if v := c.state.Load(); v == running || v == interrupted {
+			return false
+		}
+	}
+	return true
+}
+
+// awaitPatch waits for the end of a patch.
+func (s *space) awaitPatch() {
+	s.patchMu.Lock()
+	//lint:ignore SA2001 nothing is to be done but to wait
+	s.patchMu.Unlock()
+}
 
 var (
 	_ platform.Patcher = (*space)(nil)

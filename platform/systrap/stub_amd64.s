@@ -71,7 +71,7 @@ next:
 	JZ	check
 confined:
 	// The request is done when the thread has its filter.
-	CMPL	0x160(R13), $0
+	CMPL	0x1e8(R13), $0
 	JNE	check
 	MOVL	$SYS_sched_yield, AX
 	SYSCALL
@@ -141,10 +141,10 @@ TEXT ·stubThread(SB),NOSPLIT|NOFRAME,$0
 	SYSCALL
 	TESTQ	AX, AX
 	JLT	fail
-	MOVL	AX, 0x160(GS)
+	MOVL	AX, 0x1e8(GS)
 	JMP	·stubSleep(SB)
 fail:
-	MOVL	$-1, 0x160(GS)
+	MOVL	$-1, 0x1e8(GS)
 	XORL	DI, DI
 	MOVL	$SYS_exit, AX
 	SYSCALL
@@ -177,7 +177,6 @@ itself:
 clock:
 	JMP	·stubClock(SB)
 slow:
-	MOVQ	AX, 120(GS)
 	MOVL	$1, R11
 	JMP	·stubSave(SB)
 
@@ -185,9 +184,9 @@ slow:
 // reading package ktime of the Sentry describes. It makes the call where it
 // cannot.
 TEXT ·stubClock(SB),NOSPLIT|NOFRAME,$0
-	MOVQ	DX, 96(GS)
-	MOVQ	R8, 72(GS)
-	MOVQ	R9, 64(GS)
+	MOVQ	DX, 0x120(GS)
+	MOVQ	R8, 0x130(GS)
+	MOVQ	R9, 0x138(GS)
 	MOVQ	BX, 40(GS)
 	MOVQ	$CLOCK, R8
 	CMPL	DI, $12 // NumClocks
@@ -222,12 +221,11 @@ carry:
 store:
 	JMP	·stubStore(SB)
 call:
-	MOVQ	96(GS), DX
-	MOVQ	72(GS), R8
-	MOVQ	64(GS), R9
+	MOVQ	0x120(GS), DX
+	MOVQ	0x130(GS), R8
+	MOVQ	0x138(GS), R9
 	MOVQ	40(GS), BX
 	MOVL	$228, AX // clock_gettime
-	MOVQ	AX, 120(GS)
 	MOVL	$1, R11
 	JMP	·stubSave(SB)
 
@@ -239,9 +237,9 @@ TEXT ·stubStore(SB),NOSPLIT|NOFRAME,$0
 	JMP	·stubStored(SB)
 
 TEXT ·stubStored(SB),NOSPLIT|NOFRAME,$0
-	MOVQ	96(GS), DX
-	MOVQ	72(GS), R8
-	MOVQ	64(GS), R9
+	MOVQ	0x120(GS), DX
+	MOVQ	0x130(GS), R8
+	MOVQ	0x138(GS), R9
 	MOVQ	40(GS), BX
 	XORL	AX, AX
 	JMP	·stubAnswer(SB)
@@ -249,7 +247,7 @@ TEXT ·stubStored(SB),NOSPLIT|NOFRAME,$0
 // stubAnswer returns to the application with the result in AX. A signal that
 // finds us in it begins it again, so that an interrupt is always seen.
 TEXT ·stubAnswer(SB),NOSPLIT|NOFRAME,$0
-	CMPL	0x10c(GS), $0
+	CMPL	0x148(GS), $0
 	JNE	interrupted
 	MOVQ	144(GS), R11
 	MOVQ	0x1a0(GS), SP
@@ -258,14 +256,13 @@ TEXT ·stubAnswer(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	128(GS), CX
 	JMP	CX
 interrupted:
-	MOVQ	$-1, 120(GS)
 	MOVL	$3, R11
 	JMP	·stubSave(SB)
 
 // stubSave stores the application's registers and gives the context to the
 // Sentry. R11 is the kind. SP, flags, RIP and the number are stored already.
 TEXT ·stubSave(SB),NOSPLIT|NOFRAME,$0
-	MOVL	R11, 0x114(GS)
+	MOVL	R11, 0x104(GS)
 	MOVQ	R15, 0(GS)
 	MOVQ	R14, 8(GS)
 	MOVQ	R13, 16(GS)
@@ -274,15 +271,15 @@ TEXT ·stubSave(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	BX, 40(GS)
 	MOVQ	144(GS), R11
 	MOVQ	R11, 48(GS)
-	MOVQ	R10, 56(GS)
-	MOVQ	R9, 64(GS)
-	MOVQ	R8, 72(GS)
-	MOVQ	AX, 80(GS)
+	MOVQ	R10, 0x128(GS)
+	MOVQ	R9, 0x138(GS)
+	MOVQ	R8, 0x130(GS)
+	MOVQ	AX, 0x108(GS)
 	MOVQ	128(GS), CX
-	MOVQ	CX, 88(GS)
-	MOVQ	DX, 96(GS)
-	MOVQ	SI, 104(GS)
-	MOVQ	DI, 112(GS)
+	MOVQ	CX, 56(GS)
+	MOVQ	DX, 0x120(GS)
+	MOVQ	SI, 0x118(GS)
+	MOVQ	DI, 0x110(GS)
 	JMP	·stubPost(SB)
 
 // stubPost gives the context to the Sentry.
@@ -302,10 +299,11 @@ wake:
 TEXT ·stubWait(SB),NOSPLIT|NOFRAME,$0
 	XORL	R8, R8 // since when it waits, in ticks: taken after the first round
 round:
-	MOVL	$64, CX
+	MOVL	$8, CX
 look:
 	CMPL	0x100(GS), $2
 	JCS	resume
+	PAUSE
 	DECL	CX
 	JNZ	look
 	RDTSC
@@ -316,10 +314,10 @@ look:
 	MOVQ	AX, R8
 since:
 	SUBQ	R8, AX
-	MOVL	0x108(GS), CX
+	MOVL	0x144(GS), CX
 	CMPQ	AX, CX
 	JCC	sleep
-	CMPL	AX, 0x104(GS)
+	CMPL	AX, 0x140(GS)
 	JCS	round
 	MOVL	$SYS_sched_yield, AX
 	SYSCALL
@@ -353,14 +351,14 @@ again:
 
 // stubGo carries out what the Sentry wants done before the application goes on.
 TEXT ·stubGo(SB),NOSPLIT|NOFRAME,$0
-	MOVL	0x110(GS), BX
+	MOVL	0x14c(GS), BX
 	TESTL	BX, BX
 	JNZ	commands
 	JMP	·stubResume(SB)
 commands:
 	TESTL	$16, BX
 	JZ	save
-	MOVL	0x168(GS), BP
+	MOVL	0x158(GS), BP
 	MOVQ	0x1b8(GS), R12
 	ADDQ	$0x200, R12
 next:
@@ -378,7 +376,7 @@ next:
 	JEQ	next
 	CMPQ	AX, $-4096
 	JLS	mapped
-	MOVQ	AX, 0x170(GS)
+	MOVQ	AX, 0x1f0(GS)
 mapped:
 	ADDQ	$56, R12
 	DECL	BP
@@ -390,13 +388,13 @@ save:
 	MOVL	$-1, AX
 	MOVL	$-1, DX
 	XSAVE64	(DI)
-	MOVL	$4, 0x114(GS)
+	MOVL	$4, 0x104(GS)
 	LEAQ	·stubPost(SB), AX
 	JMP	AX
 load:
 	TESTL	$2, BX
 	JZ	fs
-	MOVQ	0x118(GS), DI
+	MOVQ	0x150(GS), DI
 	MOVL	$-1, AX
 	MOVL	$-1, DX
 	XRSTOR64	(DI)
@@ -415,9 +413,9 @@ byframe:
 // stubResume loads the registers of the area and goes on with the application.
 // A signal that finds us in it begins it again.
 TEXT ·stubResume(SB),NOSPLIT|NOFRAME,$0
-	CMPL	0x10c(GS), $0
+	CMPL	0x148(GS), $0
 	JEQ	load
-	MOVL	$3, 0x114(GS)
+	MOVL	$3, 0x104(GS)
 	LEAQ	·stubPost(SB), AX
 	JMP	AX
 load:
@@ -428,14 +426,14 @@ load:
 	MOVQ	32(GS), BP
 	MOVQ	40(GS), BX
 	MOVQ	48(GS), R11
-	MOVQ	56(GS), R10
-	MOVQ	64(GS), R9
-	MOVQ	72(GS), R8
-	MOVQ	80(GS), AX
-	MOVQ	88(GS), CX
-	MOVQ	96(GS), DX
-	MOVQ	104(GS), SI
-	MOVQ	112(GS), DI
+	MOVQ	0x128(GS), R10
+	MOVQ	0x138(GS), R9
+	MOVQ	0x130(GS), R8
+	MOVQ	0x108(GS), AX
+	MOVQ	56(GS), CX
+	MOVQ	0x120(GS), DX
+	MOVQ	0x118(GS), SI
+	MOVQ	0x110(GS), DI
 	MOVQ	0x1a0(GS), SP
 	POPFQ
 	MOVQ	152(GS), SP
@@ -444,9 +442,9 @@ load:
 // stubResumeFull is stubResume for what it cannot do: flags with the trap flag
 // take effect behind the first instruction, and GS may be the application's.
 TEXT ·stubResumeFull(SB),NOSPLIT|NOFRAME,$0
-	CMPL	0x10c(GS), $0
+	CMPL	0x148(GS), $0
 	JEQ	load
-	MOVL	$3, 0x114(GS)
+	MOVL	$3, 0x104(GS)
 	LEAQ	·stubPost(SB), AX
 	JMP	AX
 load:
@@ -460,14 +458,14 @@ load:
 	MOVQ	-96(SP), BP
 	MOVQ	-88(SP), BX
 	MOVQ	-80(SP), R11
-	MOVQ	-72(SP), R10
-	MOVQ	-64(SP), R9
-	MOVQ	-56(SP), R8
-	MOVQ	-48(SP), AX
-	MOVQ	-40(SP), CX
-	MOVQ	-32(SP), DX
-	MOVQ	-24(SP), SI
-	MOVQ	-16(SP), DI
+	MOVQ	168(SP), R10
+	MOVQ	184(SP), R9
+	MOVQ	176(SP), R8
+	MOVQ	136(SP), AX
+	MOVQ	-72(SP), CX
+	MOVQ	160(SP), DX
+	MOVQ	152(SP), SI
+	MOVQ	144(SP), DI
 	IRETQ
 
 // stubResumeEnd marks the end of what is begun again.
@@ -488,10 +486,10 @@ TEXT ·stubSignal(SB),NOSPLIT|NOFRAME,$0
 	CMPQ	CX, $CODESIZE
 	JCS	instub
 	MOVQ	R8, 0x1c0(GS)
-	MOVL	DI, 0x158(GS)
-	MOVQ	DX, 0x148(GS)
-	MOVQ	SI, 0x150(GS)
-	MOVL	$2, 0x114(GS)
+	MOVL	DI, 0x1e0(GS)
+	MOVQ	DX, 0x1d0(GS)
+	MOVQ	SI, 0x1d8(GS)
+	MOVL	$2, 0x104(GS)
 	JMP	·stubPost(SB)
 instub:
 	CMPL	DI, $23 // SIGURG
@@ -518,10 +516,10 @@ again:
 return:
 	RET
 broken:
-	MOVL	DI, 0x158(GS)
-	MOVQ	DX, 0x148(GS)
-	MOVQ	SI, 0x150(GS)
-	MOVL	$5, 0x114(GS)
+	MOVL	DI, 0x1e0(GS)
+	MOVQ	DX, 0x1d0(GS)
+	MOVQ	SI, 0x1d8(GS)
+	MOVL	$5, 0x104(GS)
 	JMP	·stubPost(SB)
 
 // stubReturn is where the handler returns to.
@@ -586,6 +584,7 @@ TEXT ·spin(SB),NOSPLIT,$0-17
 look:
 	CMPL	(AX), $2
 	JCC	found
+	PAUSE
 	DECL	CX
 	JNZ	look
 	MOVB	$0, ret+16(FP)

@@ -112,7 +112,7 @@ func (t *Task) newTask(a *CloneArgs) (_ *Task, err error) {
 	if err := t.checkProcessLimit(creds); err != nil {
 		return nil, err
 	}
-	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: t.Platform().NewContext(&t.k.ready), regs: t.regs, sched: t.childSched()}
+	n := &Task{k: k, wake: make(chan struct{}, 1), ctx: t.Platform().NewContext(&t.k.ready), regs: *t.Registers(), sched: t.childSched()}
 	defer func() {
 		if err != nil {
 			n.discard(t)
@@ -546,7 +546,7 @@ func (t *Task) install(im *Image) {
 	if old != nil {
 		old.DecUsers()
 	}
-	t.regs = arch.Registers{Rip: uint64(im.Entry), Rsp: uint64(im.Stack), Eflags: 0x202, Cs: arch.UserCS, Ss: arch.UserSS}
+	*t.Registers() = arch.Registers{Rip: uint64(im.Entry), Rsp: uint64(im.Stack), Eflags: 0x202, Cs: arch.UserCS, Ss: arch.UserSS}
 	t.fp.Reset()
 	t.SetName(im.Name)
 	if im.Creds != nil {

@@ -35,13 +35,14 @@ func (t *Task) run() {
 		t.enterUser()
 		ev, err := t.ctx.Switch(m.AddressSpace(), &t.regs, &t.fp)
 		t.leaveUser()
+		t.partial = ev.Partial
 		m.Settle(t.ctx)
 		switch {
 		case err != nil:
 			t.hostFailure("run application code", err)
 		case ev.Kind == platform.EventSyscall:
 			if ev.Hot {
-				m.PatchSite(usermem.Addr(t.regs.Rip))
+				m.PatchSite(usermem.Addr(t.Registers().Rip))
 			}
 			t.serve()
 		case ev.Kind == platform.EventFault:
@@ -169,8 +170,9 @@ func (t *Task) rewind() {
 		nr = unix.SYS_RESTART_SYSCALL
 	}
 	t.restartErr = 0
-	t.regs.Rax = uint64(nr)
-	t.regs.Rip -= syscallLength
+	r := t.Registers()
+	r.Rax = uint64(nr)
+	r.Rip -= syscallLength
 }
 
 // syscallLength is the length of the SYSCALL instruction.
@@ -230,7 +232,7 @@ func (t *Task) fault(ev platform.Event) {
 	if sig == unix.SIGSEGV && (ev.Code == segvMapErr || ev.Code == segvAccErr) || sig == unix.SIGBUS {
 		at := usermem.Access{Read: !ev.Write && !ev.Execute, Write: ev.Write, Exec: ev.Execute}
 		idle, err := t.MM().HandleFault(usermem.Addr(ev.Addr), at, ev.AccessKnown, t.tg.limits.Get(unix.RLIMIT_STACK).Cur)
-		if err == nil && !t.lastFault.repeats(idle, t.regs.Rip, uint64(ev.Addr)) {
+		if err == nil && !t.lastFault.repeats(idle, t.Registers().Rip, uint64(ev.Addr)) {
 			return
 		}
 		switch {

@@ -203,7 +203,8 @@ func (f *SeccompFilter) verdict(nr uintptr, args arch.SyscallArguments, data []b
 // checkSeccomp runs the filters on a system call; true means that the call is
 // not to be served.
 func (t *Task) checkSeccomp(s *seccompState, nr uintptr, args arch.SyscallArguments) bool {
-	v := s.run(nr, t.regs.Rip, args)
+	r := t.Registers()
+	v := s.run(nr, r.Rip, args)
 	switch v & actMask {
 	case actAllow:
 		return false
@@ -211,14 +212,14 @@ func (t *Task) checkSeccomp(s *seccompState, nr uintptr, args arch.SyscallArgume
 		t.k.log.Info("seccomp logged a call", "call", t.k.names(nr), "comm", t.Name())
 		return false
 	case actErrno:
-		t.regs.Rax = uint64(-int64(min(v&0xffff, 4095)))
+		r.Rax = uint64(-int64(min(v&0xffff, 4095)))
 	case actTrap:
-		t.regs.Rax = uint64(nr)
+		r.Rax = uint64(nr)
 		info := &SignalInfo{Signo: int32(unix.SIGSYS), Code: 1, Errno: int32(v & 0xffff)}
-		info.SetSyscall(t.regs.Rip, int32(nr), auditArchX86_64)
+		info.SetSyscall(r.Rip, int32(nr), auditArchX86_64)
 		t.force(info)
 	case actTrace, actNotify:
-		t.regs.Rax = ^uint64(unix.ENOSYS) + 1 // nobody listens
+		r.Rax = ^uint64(unix.ENOSYS) + 1 // nobody listens
 	case actKillThread:
 		if s.strict {
 			t.exitCode = ExitStatus{Signal: int32(unix.SIGKILL)}

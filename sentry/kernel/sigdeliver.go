@@ -235,8 +235,9 @@ func (t *Task) pushFrame(info *SignalInfo, a *SigAction, mask SignalSet, stack S
 		t.hostFailure("save the state of the processor", err)
 		return true // no handler will run
 	}
-	sp := t.regs.Rsp - arch.RedZone
-	if a.Flags&saOnStack != 0 && stack.Flags&SSDisable == 0 && stack.Size > 0 && !stack.contains(t.regs.Rsp) {
+	r := t.Registers()
+	sp := r.Rsp - arch.RedZone
+	if a.Flags&saOnStack != 0 && stack.Flags&SSDisable == 0 && stack.Size > 0 && !stack.contains(r.Rsp) {
 		sp = stack.SP + stack.Size
 	}
 	fp := t.fp.FrameBytes()
@@ -245,7 +246,7 @@ func (t *Task) pushFrame(info *SignalInfo, a *SigAction, mask SignalSet, stack S
 	uc := arch.UContext{
 		Flags:   arch.UCFPXState | arch.UCSigcontextSS | arch.UCStrictRestoreSS,
 		StackSP: stack.SP, StackFlag: stack.Flags, StackSize: stack.Size,
-		Context: t.regs.Context(), Mask: uint64(mask),
+		Context: r.Context(), Mask: uint64(mask),
 	}
 	uc.Context.FPState, uc.Context.Oldmask = fpAddr, uint64(mask)
 	if sig := unix.Signal(info.Signo); sig == unix.SIGSEGV || sig == unix.SIGBUS {
@@ -266,7 +267,6 @@ func (t *Task) pushFrame(info *SignalInfo, a *SigAction, mask SignalSet, stack S
 	if err := usermem.CopyOutVal(m, usermem.Addr(frame), &a.Restorer); err != nil {
 		return false
 	}
-	r := &t.regs
 	r.Rsp, r.Rip, r.Rax = frame, a.Handler, 0
 	r.Rdi, r.Rsi, r.Rdx = uint64(info.Signo), infoAddr, ucAddr
 	r.EnterHandler()
@@ -276,9 +276,9 @@ func (t *Task) pushFrame(info *SignalInfo, a *SigAction, mask SignalSet, stack S
 // SigReturn is rt_sigreturn(2).
 func (t *Task) SigReturn() error {
 	var uc arch.UContext
-	m := t.MM()
+	m, r := t.MM(), t.Registers()
 	// The restorer has been popped: the ucontext is at the stack pointer.
-	if _, err := m.CopyIn(usermem.Addr(t.regs.Rsp), usermem.BytesOf(&uc)); err != nil {
+	if _, err := m.CopyIn(usermem.Addr(r.Rsp), usermem.BytesOf(&uc)); err != nil {
 		t.force(KernelSignal(unix.SIGSEGV))
 		return errNoReturn
 	}
@@ -295,7 +295,7 @@ func (t *Task) SigReturn() error {
 		}
 		t.fp.FromFrame(b)
 	}
-	t.regs.Restore(&uc.Context)
+	r.Restore(&uc.Context)
 	t.tg.sig.Lock()
 	t.setMask(SignalSet(uc.Mask))
 	t.altStack = StackT{SP: uc.StackSP, Flags: uc.StackFlag &^ SSOnStack, Size: uc.StackSize}
@@ -312,7 +312,7 @@ func (t *Task) AltStack(new *StackT) (StackT, error) {
 	t.tg.sig.Lock()
 	defer t.tg.sig.Unlock()
 	old := t.altStack
-	on := old.contains(t.regs.Rsp) && old.Flags&SSAutodisarm == 0
+	on := old.contains(t.Registers().Rsp) && old.Flags&SSAutodisarm == 0
 	if old.Size == 0 {
 		old.Flags = SSDisable
 	} else if on {

@@ -29,7 +29,8 @@ type Task struct {
 	// Owner only.
 	ctx        platform.Context // replaced under ctxMu, for others who interrupt it
 	ctxMu      sync.RWMutex
-	regs       arch.Registers
+	regs       arch.Registers // see Registers
+	partial    bool           // regs has those of a system call only: the platform has the rest
 	fp         arch.FPState
 	timer      *time.Timer
 	waiter     wait.Waiter // see OwnWaiter
@@ -399,8 +400,14 @@ func (t *Task) SetName(s string) {
 	t.nameMu.Unlock()
 }
 
-// Registers returns the registers. Owner only.
-func (t *Task) Registers() *arch.Registers { return &t.regs }
+// Registers returns all registers. Owner only.
+func (t *Task) Registers() *arch.Registers {
+	if t.partial {
+		t.partial = false
+		t.ctx.(platform.Loader).Load(&t.regs)
+	}
+	return &t.regs
+}
 
 // GetFile returns the description of fd with a reference, or nil.
 func (t *Task) GetFile(fd int32) *vfs.Description {

