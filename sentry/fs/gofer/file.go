@@ -223,7 +223,7 @@ func (f *regFile) Read(c vfs.Caller, d *vfs.Description, dst usermem.Seq, off in
 	if err != nil && n == 0 {
 		return 0, err
 	}
-	f.in.rereads.read(off + int64(n))
+	f.h.rereads.read(off + int64(n))
 	return int64(n), nil
 }
 
@@ -245,7 +245,7 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 		in.appendMu.Lock()
 		defer in.appendMu.Unlock()
 	}
-	in.rereads.written()
+	f.h.rereads.written()
 	in.stale.Store(true)
 	in.dirty.Store(true)
 	n, err = transfer(src, usermem.Read, fd, off, unix.SYS_PWRITEV2, flags)

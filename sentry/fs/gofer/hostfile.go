@@ -19,8 +19,9 @@ func pageUp(n uint64) uint64 { return (n + pageMask) &^ pageMask }
 
 // hostFile is the donated descriptors of one regular file. It implements memmap.File: its offsets are the file's own.
 type hostFile struct {
-	refs   atomic.Int64 // the inode's, and one for each page handed out
-	ro, rw atomic.Int32 // -1 if there is none
+	refs    atomic.Int64 // the inode's, and one for each page handed out
+	ro, rw  atomic.Int32 // -1 if there is none
+	rereads rereads
 
 	mu      sync.Mutex
 	windows []*window // the Sentry's own views, kept until the end

@@ -23,9 +23,8 @@ type inode struct {
 	// stale: the host knows attributes (times, size, links) better than attr does.
 	stale atomic.Bool
 	// dirty: written to since the last sync.
-	dirty   atomic.Bool
-	size    atomic.Int64 // of a regular file
-	rereads rereads
+	dirty atomic.Bool
+	size  atomic.Int64 // of a regular file
 	// checked is when the host was last asked, since start.
 	checked atomic.Int64
 	// epoch is the superblock's in which name and attributes were last known to be true.

@@ -25,8 +25,8 @@ const (
 	rereadWindows = 4096
 )
 
-// rereads tells whether a file's data is read again. The counts of concurrent readers
-// may be lost.
+// rereads tells whether a file's data is read again while its descriptor is kept: one that is opened anew for each time
+// would be viewed anew as well. The counts of concurrent readers may be lost.
 type rereads struct {
 	end   atomic.Int64 // where the data read so far ends
 	again atomic.Int32 // how many reads were of that
@@ -53,7 +53,7 @@ func (r *rereads) written() {
 func (f *regFile) reread(dst usermem.Seq, off int64) (int64, bool) {
 	in, n := f.in, int64(dst.Len())
 	size := in.size.Load()
-	if in.rereads.again.Load() < rereadAfter || n == 0 || n > rereadMax || size > rereadFile || n > size-off ||
+	if f.h.rereads.again.Load() < rereadAfter || n == 0 || n > rereadMax || size > rereadFile || n > size-off ||
 		in.fs.shared || f.own >= 0 || windowCount.Load() > rereadWindows {
 		return 0, false
 	}
