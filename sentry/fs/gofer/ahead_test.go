@@ -86,7 +86,7 @@ func TestWalkTree(t *testing.T) {
 	if fs.treeRun.Load() > 12 {
 		t.Errorf("%d of 121 directories were asked for", fs.treeRun.Load())
 	}
-	if n := len(fs.ahead.fds); n > maxAhead {
+	if n := arrived(fs); n > maxAhead {
 		t.Errorf("%d descriptors are kept ahead", n)
 	}
 }
@@ -136,7 +136,7 @@ func TestOpenAhead(t *testing.T) {
 		if got, err := c.Read("/" + n); got != string(data) || err != nil {
 			t.Errorf("%s: %q %v", n, got, err)
 		}
-		most = max(most, len(fs.ahead.fds))
+		most = max(most, arrived(fs))
 		if i == 60 {
 			check(t, "unlink", vfs.Unlink(c, vfs.Path{}, "/"+names[61], false), nil)
 			check(t, "write", c.Write("/"+names[61], "again"), nil)
@@ -196,7 +196,7 @@ func readTree(t *testing.T, c *vfstest.Caller, fs *fileSystem, host, dir string,
 		if got, err := c.Read(path); got != string(data) || err != nil {
 			t.Errorf("%s: %q %v", path, got, err)
 		}
-		most = max(most, len(fs.ahead.fds))
+		most = max(most, arrived(fs))
 	}
 	return most
 }

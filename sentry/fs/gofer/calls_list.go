@@ -193,20 +193,51 @@ type Opened struct {
 // OpenMany opens regular files below a directory for reading, wire.MaxOpenMany at most, and returns what became of
 // each.
 func (c *Client) OpenMany(dir FID, paths []string) ([]Opened, error) {
+	o := c.newOpening(dir, paths)
+	c.begin(o.k, wire.TOpenMany)
+	c.rouse()
+	return o.End()
+}
+
+// Opening is an OpenMany under way.
+type Opening struct {
+	c     *Client
+	k     *call
+	paths int
+}
+
+// BeginOpenMany has the gofer begin with an OpenMany, and does not wait for it. End has to be called, or the
+// descriptors of the reply stay where nobody finds them.
+func (c *Client) BeginOpenMany(dir FID, paths []string) *Opening {
+	o := c.newOpening(dir, paths)
+	c.begin(o.k, wire.TOpenMany)
+	if !c.rouse() {
+		c.prod()
+	}
+	return o
+}
+
+func (c *Client) newOpening(dir FID, paths []string) *Opening {
 	k := c.newCall()
-	defer c.release(k)
 	k.req.U32(uint32(dir))
 	k.req.U16(uint16(len(paths)))
 	for _, path := range paths {
 		k.req.Str(path)
 	}
-	if err := c.do(k, wire.TOpenMany); err != nil {
+	return &Opening{c, k, len(paths)}
+}
+
+// End waits for the reply, and returns what became of each file. It is called once.
+func (o *Opening) End() ([]Opened, error) {
+	c, k := o.c, o.k
+	defer c.release(k)
+	if err := c.end(k, wire.TOpenMany); err != nil {
 		return nil, err
 	}
-	out := make([]Opened, 0, len(paths))
+	out := make([]Opened, 0, o.paths)
 	d := wire.NewDecoder(k.reply)
 	n, used := int(d.U16()), 0
-	for range min(n, len(paths)) {
+	for range min(n, o.paths) {
 		o := Opened{errno: unix.Errno(d.U32()), key: inoKey{d.U64(), d.U64()}, fd: -1}
 		switch {
 		case o.errno == 0 && used < len(k.fds):
@@ -217,7 +248,7 @@ func (c *Client) OpenMany(dir FID, paths []string) ([]Opened, error) {
 		}
 		out = append(out, o)
 	}
-	if d.Err() != nil || n != len(paths) || used != len(k.fds) {
+	if d.Err() != nil || n != o.paths || used != len(k.fds) {
 		closeAll(k.fds)
 		return nil, unix.EIO
 	}

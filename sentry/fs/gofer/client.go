@@ -132,16 +132,25 @@ func (c *Client) release(k *call) {
 // do sends the request and waits for its reply, which is in k.reply. The error is the gofer's errno, or EIO where the
 // connection is gone.
 func (c *Client) do(k *call, typ uint8) error {
-	k.req.Finish(0, typ, k.tag)
 	if typ == wire.TFsync {
 		c.syncs.Add(1)
 		defer c.syncs.Add(-1)
 	}
+	c.begin(k, typ)
+	c.rouse()
+	return c.end(k, typ)
+}
+
+// begin sends the request. That it failed end tells.
+func (c *Client) begin(k *call, typ uint8) {
+	k.req.Finish(0, typ, k.tag)
 	if err := c.send(k.req.B); err != nil {
 		c.fail(err)
-		return unix.EIO
 	}
-	c.rouse()
+}
+
+// end waits for the reply to a request of type typ that has begun.
+func (c *Client) end(k *call, typ uint8) error {
 	c.wait(k)
 	switch {
 	case k.typ == wire.RLError:
@@ -427,16 +436,37 @@ func (c *Client) takeDonated(tag uint16, most int) ([]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("receiving a descriptor: %w", err)
 		}
-		var got []int
-		if msgs, err := unix.ParseSocketControlMessage(c.oob[:oobn]); err == nil && len(msgs) > 0 {
-			got, _ = unix.ParseUnixRights(&msgs[0])
-		}
+		got := rights(c.oob[:oobn])
 		if n != len(pkt) || uint16(pkt[0])|uint16(pkt[1])<<8 != tag || len(got) == 0 || len(got) > most {
 			closeAll(got)
 			return nil, fmt.Errorf("descriptor packet of %d bytes and %d descriptors does not belong to reply %d", n, len(got), tag)
 		}
 		return got, nil
 	}
+}
+
+// drain closes the descriptors of replies that were not read. Nobody leads.
+func (c *Client) drain() {
+	_ = unix.Shutdown(c.donateFD, unix.SHUT_RDWR) // no more are coming
+	for {
+		var pkt [2]byte
+		n, oobn, _, _, err := unix.Recvmsg(c.donateFD, pkt[:], c.oob[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return
+		}
+		closeAll(rights(c.oob[:oobn]))
+	}
+}
+
+// rights are the descriptors in a control message.
+func rights(oob []byte) (fds []int) {
+	if msgs, err := unix.ParseSocketControlMessage(oob); err == nil && len(msgs) > 0 {
+		fds, _ = unix.ParseUnixRights(&msgs[0])
+	}
+	return fds
 }
 
 func closeAll(fds []int) {

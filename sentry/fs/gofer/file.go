@@ -66,8 +66,11 @@ func (in *inode) needFD(write bool) error {
 		return nil
 	}
 	if !write && !in.fs.shared {
-		if fd := in.fs.ahead.take(in.key); fd >= 0 {
+		if fd, of := in.fs.ahead.take(in.key); fd >= 0 {
 			in.putFD(fd, false)
+			if of != nil {
+				in.openNext(of)
+			}
 			return nil
 		}
 		if in.fid == NoFID {

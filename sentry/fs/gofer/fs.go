@@ -71,7 +71,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 	fs.sb.Dev = vfs.NewDev()
 	fs.sb.NoNegative = o.Shared
 	fs.sb.StatFSFunc = fs.statFS
-	fs.sb.ReleaseFunc = func() { fs.ahead.clear(); client.Close() }
+	fs.sb.ReleaseFunc = func() { client.Close(); fs.ahead.clear() }
 	fs.sb.SyncFunc = func(vfs.Caller) error { return fs.syncAll() }
 	fid, err := client.Attach()
 	if err != nil {

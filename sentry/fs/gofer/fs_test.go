@@ -22,6 +22,12 @@ import (
 // newFS exports dir and returns the file system of it.
 func newFS(t testing.TB, dir string, o Options) *vfs.Superblock {
 	t.Helper()
+	return newServed(t, dir, o, gofer.Options{})
+}
+
+// newServed is newFS with options of the gofer.
+func newServed(t testing.TB, dir string, o Options, served gofer.Options) *vfs.Superblock {
+	t.Helper()
 	if err := os.Chmod(dir, 0755); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +44,7 @@ func newFS(t testing.TB, dir string, o Options) *vfs.Superblock {
 		ends[i], ends[i+2] = os.NewFile(uintptr(p[0]), "client"), os.NewFile(uintptr(p[1]), "server")
 	}
 	done := make(chan error, 1)
-	go func() { done <- gofer.Serve(root, ends[2], ends[3], gofer.Options{}) }()
+	go func() { done <- gofer.Serve(root, ends[2], ends[3], served) }()
 	sb, err := New(ends[0], ends[1], o)
 	if err != nil {
 		t.Fatal(err)

@@ -41,11 +41,13 @@ func (c *Client) listen() {
 	c.listener.Store(int32(k.fd))
 }
 
-// rouse wakes the gofer if it sleeps.
-func (c *Client) rouse() {
-	if id := c.asleep.Swap(0); id != 0 {
+// rouse wakes the gofer if it is known to sleep.
+func (c *Client) rouse() bool {
+	id := c.asleep.Swap(0)
+	if id != 0 {
 		_ = unotify.Answer(int(c.listener.Load()), &unotify.Reply{ID: id}) // ENOENT: it is awake, or gone
 	}
+	return id != 0
 }
 
 // recvRested is recv with a listener.
@@ -99,9 +101,10 @@ func (c *Client) receive() {
 	}
 }
 
-// quit closes the listener, which wakes a gofer that has just gone to sleep. The connection has ended, nobody leads, and
-// callsMu is held.
+// quit closes the listener, which wakes a gofer that has just gone to sleep, and descriptors nobody will ask for. The
+// connection has ended, nobody leads, and callsMu is held.
 func (c *Client) quit() {
+	c.drain()
 	if c.listening != nil {
 		c.listener.Store(-1)
 		c.listening.Close()

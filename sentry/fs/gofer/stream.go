@@ -12,7 +12,8 @@ import (
 
 // A program that goes through directories opens one file after the other, in the order of the listings, of the names
 // or of the inode numbers, and those of a directory when it comes by. Who opens a file it was expected to open next gets
-// twice as many of the following at once as before.
+// twice as many of the following at once as before; and as soon as it takes the first of those, the gofer goes on with as
+// many that follow them, while the program is busy with what it has.
 
 const (
 	maxStreams = 4 // programs doing so at a time
@@ -40,6 +41,7 @@ type stream struct {
 	expect []inoKey
 	run    int // 1<<run files are opened at once
 	order  order
+	used   bool // of a batch: a file of it was taken; guarded by aheadFDs.mu
 }
 
 // streams finds the stream a file belongs to. mu is a leaf.
@@ -73,10 +75,16 @@ func (s *streams) find(key inoKey, first bool) stream {
 	return stream{}
 }
 
-// put notes what is expected of a stream.
-func (s *streams) put(st stream) {
+// put notes what is expected of a stream, instead of a file that was expected of it before.
+func (s *streams) put(st stream, before inoKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for i := range s.all {
+		if slices.Contains(s.all[i].expect, before) {
+			s.next = i
+			break
+		}
+	}
 	s.all[s.next] = st
 	s.next = (s.next + 1) % maxStreams
 	s.last = stream{run: st.run, order: st.order}
@@ -90,12 +98,10 @@ func (in *inode) openFirst() (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	b := batch{fs: fs, paths: []string{up.prefix + in.name}}
-	b.gather(in, &up)
+	b := batch{fs: fs, paths: []string{up.prefix + in.name}, keys: []inoKey{in.key}}
+	st := b.gather(in, &up)
 	up.unlock()
-	for _, in := range b.used {
-		vfs.DecRefInode(in)
-	}
+	b.release()
 	opened, err := fs.openMany(up.fid, b.paths)
 	up.release()
 	if err != nil {
@@ -103,7 +109,7 @@ func (in *inode) openFirst() (int, error) {
 	}
 	for _, o := range opened[1:] {
 		if o.fd >= 0 {
-			fs.ahead.put(o.key, o.fd)
+			fs.ahead.put(o.key, aheadFD{o.fd, st})
 		}
 	}
 	o := opened[0]
@@ -115,6 +121,26 @@ func (in *inode) openFirst() (int, error) {
 		return -1, unix.ESTALE
 	}
 	return o.fd, nil
+}
+
+// openNext has the gofer open what follows the batch that in came with, and does not wait. in.mu is held.
+func (in *inode) openNext(st *stream) {
+	if in.fid != NoFID {
+		return // the way up is not known
+	}
+	up, err := in.lockUp()
+	if err != nil {
+		return
+	}
+	b := batch{fs: in.fs}
+	next := &stream{run: min(st.run+1, maxRun), order: st.order}
+	b.follow(in, &up, next)
+	up.unlock()
+	b.release()
+	if len(b.paths) > 0 {
+		in.fs.ahead.begin(in.fs.client, up.fid, b.paths, b.keys, next)
+	}
+	up.release()
 }
 
 // openMany is Client.OpenMany. If either side is out of descriptors it drops cached files and tries once more, for the
@@ -145,33 +171,53 @@ type batch struct {
 	most   int // expected files
 	order  order
 	paths  []string
+	keys   []inoKey // of paths
 	expect []inoKey
 	looked int
 	used   []*inode // references to be dropped once no locks are held
 }
 
-// gather adds to b what the program opening in, whose place is known from the way up, will open next.
-func (b *batch) gather(in *inode, up *upward) {
+// release drops the references b has. No locks are held but one of a file.
+func (b *batch) release() {
+	for _, in := range b.used {
+		vfs.DecRefInode(in)
+	}
+}
+
+// gather adds to b what the program opening in, whose place is known from the way up, will open next. It returns the
+// stream, nil if there is none.
+func (b *batch) gather(in *inode, up *upward) *stream {
 	p := up.dirs[0]
 	at := p.listedAt(in)
 	if at < 0 {
-		return
+		return nil
 	}
 	st := b.fs.streams.find(in.key, firstFile(p.listing, at))
 	if st.run > 0 {
-		b.want, b.most, b.order = 1<<st.run, nearBy, st.order
+		b.follow(in, up, &st)
+		return &st
+	}
+	for b.order = range orders {
+		b.most = (int(b.order) + 1) * nearBy
 		b.upward(in, up)
-	} else {
-		for b.order = range orders {
-			b.most = (int(b.order) + 1) * nearBy
-			b.upward(in, up)
-			for len(b.expect) < b.most {
-				b.expect = append(b.expect, inoKey{})
-			}
+		for len(b.expect) < b.most {
+			b.expect = append(b.expect, inoKey{})
 		}
 	}
 	st.expect = b.expect
-	b.fs.streams.put(st)
+	b.fs.streams.put(st, in.key)
+	return nil
+}
+
+// follow adds to b what a program of a known stream will open after in.
+func (b *batch) follow(in *inode, up *upward, st *stream) {
+	b.want, b.most, b.order = 1<<st.run, nearBy, st.order
+	b.upward(in, up)
+	was := in.key
+	if len(b.keys) > 0 {
+		was = b.keys[0]
+	}
+	b.fs.streams.put(stream{expect: b.expect, run: st.run, order: st.order}, was)
 }
 
 // firstFile reports whether no file worth opening is listed before index at, which is not far from the start.
@@ -246,7 +292,7 @@ func (b *batch) entry(e *Entry, prefix string, levels int) bool {
 		return levels == 0 || b.directory(e, prefix+e.Name+"/", levels-1)
 	case !e.worth() || b.fs.isOpen(e.key()):
 	case len(b.paths) < b.want:
-		b.paths = append(b.paths, prefix+e.Name)
+		b.paths, b.keys = append(b.paths, prefix+e.Name), append(b.keys, e.key())
 	default:
 		b.expect = append(b.expect, e.key())
 	}
