@@ -74,7 +74,7 @@ func notifications() []Rule {
 func hostFiles() []Rule {
 	return []Rule{
 		allow(unix.SYS_PREAD64, "donated files"),
-		allow(unix.SYS_PWRITE64, "donated files"),
+		allow(unix.SYS_PWRITE64, "donated files: data, and the time by a write that fails"),
 		allow(unix.SYS_READV, "donated files, standard streams"),
 		allow(unix.SYS_WRITEV, "donated files, standard streams"),
 		allow(unix.SYS_PREADV, "donated files"),

@@ -154,6 +154,7 @@ func (in *inode) closeData() {
 		if !in.fs.shared && in.stale.Load() {
 			in.fromData() // cheaper now than a round trip later
 		}
+		in.rewrites.forget()
 		in.data.drop(1)
 		in.data = nil
 		in.hasData.Store(false)
@@ -165,6 +166,7 @@ func (in *inode) sync(dataOnly bool) error {
 	in.mu.Lock()
 	h := in.data
 	if h != nil {
+		in.touch() // the times are to last as well
 		h.refs.Add(1)
 	}
 	in.mu.Unlock()
@@ -193,6 +195,7 @@ type regFile struct {
 
 // Release closes the file.
 func (f *regFile) Release(vfs.Caller) {
+	f.in.settle()
 	if f.own >= 0 {
 		unix.Close(f.own)
 	}
@@ -222,7 +225,8 @@ func (f *regFile) Read(c vfs.Caller, d *vfs.Description, dst usermem.Seq, off in
 	if n, ok := f.reread(dst, off); ok {
 		return n, nil
 	}
-	n, err := transfer(dst, usermem.Write, fd, off, unix.SYS_PREADV2, 0)
+	f.in.settle() // whether the access time is due depends on when the file was last written to
+	n, err := transfer(dst, usermem.Write, fd, off, unix.SYS_PREADV2, 0, nil)
 	if err != nil && n == 0 {
 		return 0, err
 	}
@@ -242,6 +246,9 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 	fd := f.fd(true)
 	in := f.in
 	appending := d.Flags()&unix.O_APPEND != 0
+	if !appending && f.rewrite(src, off) {
+		return int64(n), off + int64(n), nil
+	}
 	flags := 0
 	if appending {
 		flags = unix.RWF_APPEND
@@ -250,11 +257,12 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 	}
 	f.h.rereads.written()
 	in.stale.Store(true)
-	in.dirty.Store(true)
-	n, err = transfer(src, usermem.Read, fd, off, unix.SYS_PWRITEV2, flags)
+	changes := in.rewrites.changes.Load()
+	n, err = transfer(src, usermem.Read, fd, off, unix.SYS_PWRITEV2, flags, in)
 	if n == 0 {
 		return 0, off, err
 	}
+	in.dirty.Store(true)
 	end := off + int64(n)
 	if appending {
 		var st unix.Stat_t
@@ -271,6 +279,8 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 	in.stale.Store(true)
 	if m := in.Mode(); m&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		in.afterSetIDWrite(c, m)
+	} else if f.own < 0 && !appending {
+		f.wrote(end, changes)
 	}
 	return int64(n), end, nil
 }
@@ -314,6 +324,7 @@ func (f *regFile) Sync(_ vfs.Caller, dataOnly bool) error {
 	if f.own < 0 {
 		return f.in.sync(dataOnly)
 	}
+	f.in.settle()
 	if dataOnly {
 		return unix.Fdatasync(f.own)
 	}
@@ -323,6 +334,8 @@ func (f *regFile) Sync(_ vfs.Caller, dataOnly bool) error {
 // Allocate is fallocate(2).
 func (f *regFile) Allocate(_ vfs.Caller, mode uint32, off, length int64) error {
 	fd := f.fd(true)
+	f.in.hold()
+	defer f.in.rewrites.mu.RUnlock()
 	if err := unix.Fallocate(fd, mode, off, length); err != nil {
 		return err
 	}
@@ -355,7 +368,10 @@ func (f *regFile) Mappable(_ vfs.Caller, d *vfs.Description) (memmap.Mappable, e
 }
 
 // HostFD returns a descriptor for the host's own copying between files (copy_file_range, sendfile).
-func (f *regFile) HostFD(write bool) int { return f.fd(write) }
+func (f *regFile) HostFD(write bool) int {
+	f.in.settle() // as for Read
+	return f.fd(write)
+}
 
 // Wrote tells that the host file was written to by other means than Write.
 func (f *regFile) Wrote() {

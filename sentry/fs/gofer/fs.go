@@ -38,7 +38,8 @@ type fileSystem struct {
 	inodes map[inoKey]*inode
 	devs   map[uint64]uint64 // host devices, numbered in order of appearance
 
-	kept keptFiles
+	kept      keptFiles
+	unsettled unsettled
 
 	// gen counts changes to directories: what was listed while one went on is not kept.
 	gen     atomic.Uint64

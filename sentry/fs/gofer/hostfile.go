@@ -24,8 +24,8 @@ type hostFile struct {
 	rereads rereads
 
 	mu      sync.Mutex
-	windows []*window // the Sentry's own views, kept until the end
-	last    atomic.Pointer[window]
+	windows []*window                 // the Sentry's own views, kept until the end
+	last    [2]atomic.Pointer[window] // which view found, for reading and for writing
 }
 
 // window is a mapping of part of the file in the Sentry.
@@ -108,27 +108,31 @@ func (h *hostFile) Internal(r memmap.Range, at usermem.Access) (usermem.Block, e
 // view maps r into the Sentry as the descriptor sees it that is best informed: on
 // overlayfs a file that was first opened for reading is another one than that which
 // is written to.
-func (h *hostFile) view(r memmap.Range) (usermem.Block, error) {
+func (h *hostFile) view(r memmap.Range, write bool) (usermem.Block, error) {
+	last := &h.last[0]
+	if write {
+		last = &h.last[1]
+	}
 	fd := h.rw.Load()
-	if fd < 0 {
+	if fd < 0 && !write {
 		fd = h.ro.Load()
 	}
-	if w := h.last.Load(); w != nil && w.fd == fd && w.shows(r) {
+	if w := last.Load(); w != nil && w.fd == fd && w.shows(r) {
 		return w.block(r), nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, w := range h.windows {
-		if w.fd == fd && w.shows(r) {
-			h.last.Store(w)
+		if w.fd == fd && w.shows(r) && (w.write || !write) {
+			last.Store(w)
 			return w.block(r), nil
 		}
 	}
-	w, err := h.mapWindow(r, fd, false)
+	w, err := h.mapWindow(r, fd, write)
 	if err != nil {
 		return usermem.Block{}, err
 	}
-	h.last.Store(w)
+	last.Store(w)
 	return w.block(r), nil
 }
 
@@ -213,21 +217,25 @@ type mover struct {
 	step  func([]usermem.Block) (int, error) // move
 	iov   [16]unix.Iovec
 
-	from unsafe.Pointer                     // what show copies next
+	view unsafe.Pointer                     // what show copies from next, and fill to
 	copy func([]usermem.Block) (int, error) // show
+	in   *inode                             // of a write, else nil
+	fill func([]usermem.Block) (int, error) // put
 }
 
 var movers = sync.Pool{New: func() any {
 	m := new(mover)
-	m.step, m.copy = m.move, m.show
+	m.step, m.copy, m.fill = m.move, m.show, m.put
 	return m
 }}
 
-// transfer reads or writes all of s at off of fd, through the memory s names. The count is what was done.
-func transfer(s usermem.Seq, at usermem.Access, fd int, off int64, trap uintptr, flags int) (int, error) {
+// transfer reads or writes all of s at off of fd, through the memory s names. The count is what was done. Of a file that
+// is written to, in keeps what is written through a view out meanwhile.
+func transfer(s usermem.Seq, at usermem.Access, fd int, off int64, trap uintptr, flags int, in *inode) (int, error) {
 	m := movers.Get().(*mover)
-	m.fd, m.pos, m.trap, m.flags = fd, off, trap, flags
+	m.fd, m.pos, m.trap, m.flags, m.in = fd, off, trap, flags, in
 	n, err := s.Blocks(at, m.step)
+	m.in = nil
 	movers.Put(m)
 	return n, err
 }
@@ -264,6 +272,10 @@ func (m *mover) move(bs []usermem.Block) (int, error) {
 // call makes one host call for blocks, which stand in m.iov. For a single one there is
 // a cheaper call.
 func (m *mover) call(bs []usermem.Block) (uintptr, unix.Errno) {
+	if m.in != nil {
+		m.in.rewrites.mu.RLock()
+		defer m.in.rewrites.mu.RUnlock()
+	}
 	if len(bs) == 1 && m.flags == 0 {
 		trap := uintptr(unix.SYS_PREAD64)
 		if m.trap == unix.SYS_PWRITEV2 {

@@ -14,7 +14,7 @@ import (
 
 // inode is a host file.
 //
-// Lock order: dirMu of vfs, inode.mu, inode.lockMu, the Client's. attrMu is a leaf.
+// Lock order: dirMu of vfs, inode.rewrites.mu, inode.mu, inode.lockMu, the Client's. attrMu is a leaf.
 type inode struct {
 	vfs.InodeBase
 	fs  *fileSystem
@@ -22,9 +22,12 @@ type inode struct {
 
 	// stale: the host knows attributes (times, size, links) better than attr does.
 	stale atomic.Bool
+	// asking: the host is being asked, or told, though stale and rewrites.owed no longer say so. Changed under mu.
+	asking atomic.Bool
 	// dirty: written to since the last sync.
-	dirty atomic.Bool
-	size  atomic.Int64 // of a regular file
+	dirty    atomic.Bool
+	size     atomic.Int64 // of a regular file
+	rewrites rewrites
 	// checked is when the host was last asked, since start.
 	checked atomic.Int64
 	// epoch is the superblock's in which name and attributes were last known to be true.
@@ -180,7 +183,7 @@ func (in *inode) Destroy() {
 // refresh brings the attributes up to date if they may not be.
 func (in *inode) refresh() error {
 	epoch := in.fs.sb.Epoch()
-	if !in.fs.shared && !in.stale.Load() && in.epoch.Load() == epoch {
+	if !in.fs.shared && !in.stale.Load() && !in.asking.Load() && in.epoch.Load() == epoch {
 		return nil
 	}
 	in.epoch.Store(epoch)
@@ -206,7 +209,10 @@ func (in *inode) refresh() error {
 // fromData learns the attributes from the descriptor at hand, which is fifty times cheaper than to ask the gofer.
 // in.mu is held.
 func (in *inode) fromData() error {
+	in.asking.Store(true)
+	defer in.asking.Store(false)
 	in.stale.Store(false)
+	in.settleLocked()
 	var st unix.Stat_t
 	if err := unix.Fstat(in.data.any(), &st); err != nil {
 		in.stale.Store(true)
@@ -254,6 +260,8 @@ func (in *inode) Stat(_ vfs.Caller, st *unix.Statx_t) error {
 
 // SetAttr changes attributes.
 func (in *inode) SetAttr(_ vfs.Caller, a *vfs.SetAttr) error {
+	in.hold()
+	defer in.rewrites.mu.RUnlock()
 	ch := Change{Mode: a.Mode & 07777, Size: uint64(a.Size)}
 	if a.Mask&(vfs.SetUID|vfs.SetGID) != 0 {
 		uid, gid := a.UID, a.GID
@@ -382,6 +390,8 @@ func (in *inode) SetXattr(_ vfs.Caller, name string, value []byte, flags uint32)
 	if err != nil {
 		return err
 	}
+	in.hold()
+	defer in.rewrites.mu.RUnlock()
 	in.stale.Store(true)
 	return in.fs.client.SetXattr(fid, name, value, flags)
 }
@@ -414,6 +424,8 @@ func (in *inode) RemoveXattr(_ vfs.Caller, name string) error {
 	if err != nil {
 		return err
 	}
+	in.hold()
+	defer in.rewrites.mu.RUnlock()
 	in.stale.Store(true)
 	return in.fs.client.RemoveXattr(fid, name)
 }

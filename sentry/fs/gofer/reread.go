@@ -57,28 +57,28 @@ func (f *regFile) reread(dst usermem.Seq, off int64) (int64, bool) {
 		in.fs.shared || f.own >= 0 || windowCount.Load() > rereadWindows {
 		return 0, false
 	}
-	b, err := f.h.view(memmap.Range{Start: uint64(off), End: uint64(off + n)})
+	b, err := f.h.view(memmap.Range{Start: uint64(off), End: uint64(off + n)}, false)
 	if err != nil {
 		return 0, false
 	}
 	m := movers.Get().(*mover)
-	m.from = b.Ptr
+	m.view = b.Ptr
 	done, err := dst.Blocks(usermem.Write, m.copy)
-	m.from = nil
+	m.view = nil
 	movers.Put(m)
 	return n, err == nil && int64(done) == n
 }
 
-// show copies to blocks what m.from points to. The host may have shortened the file.
+// show copies to blocks what m.view points to. The host may have shortened the file.
 func (m *mover) show(bs []usermem.Block) (int, error) {
 	total := 0
 	for _, b := range bs {
-		n, err := safecopy.Copy(b.Ptr, m.from, uintptr(b.Len))
+		n, err := safecopy.Copy(b.Ptr, m.view, uintptr(b.Len))
 		total += int(n)
 		if err != nil {
 			return total, err
 		}
-		m.from = unsafe.Add(m.from, n)
+		m.view = unsafe.Add(m.view, n)
 	}
 	return total, nil
 }
