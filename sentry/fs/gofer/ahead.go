@@ -17,7 +17,8 @@ const (
 	landAfter = 100 * time.Millisecond
 )
 
-// aheadFDs keeps descriptors of files that are likely to be opened next. The oldest gives way. mu is a leaf.
+// aheadFDs keeps descriptors of files that are likely to be opened next. The oldest gives way. Only the Client's locks
+// come after mu.
 type aheadFDs struct {
 	mu      sync.Mutex
 	fds     map[inoKey]aheadFD
@@ -101,7 +102,8 @@ func (a *aheadFDs) under(key inoKey) *flight {
 	return nil
 }
 
-// begin has the gofer open files below dir, unless enough are under way. It does not wait.
+// begin has the gofer open files below dir, unless enough are under way. It does not wait. mu is held until the request
+// has left: who loses a file its name after that finds it under way, and who did before has told the gofer first.
 func (a *aheadFDs) begin(c *Client, dir FID, paths []string, keys []inoKey, of *stream) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 // inode is a host file.
 //
-// Lock order: dirMu of vfs, inode.rewrites.mu, inode.mu, inode.lockMu, the Client's. attrMu is a leaf.
+// Lock order: dirMu of vfs, inode.rewrites.mu, inode.mu, inode.lockMu, aheadFDs.mu, the Client's. attrMu is a leaf.
 type inode struct {
 	vfs.InodeBase
 	fs  *fileSystem
