@@ -546,11 +546,15 @@ static void stuck(int *sender, int *receiver, int seconds) {
 	CHECK(errno == EAGAIN);
 }
 CASE(linger_until_read) {
-	int s, r;
+	int s, r, closed[2];
 	stuck(&s, &r, 10);
 	pid_t pid;
+	CHECK(pipe(closed) == 0);
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
 	CHILD(pid) {
 		close(s);
+		CHECK(write(closed[1], "", 1) == 1);
 		msleep(150);
 		static char b[65536];
 		while (read(r, b, sizeof b) > 0) {
@@ -558,9 +562,8 @@ CASE(linger_until_read) {
 		msleep(300);
 	}
 	close(r);
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	msleep(50); // the child has closed its copy by now
+	char c;
+	CHECK(read(closed[0], &c, 1) == 1); // the child has closed its copy
 	CHECK(close(s) == 0 && since(&t) >= 140 && since(&t) < 5000);
 	CHECK(wait_code(pid) == 0);
 }
@@ -573,19 +576,22 @@ CASE(linger_until_timeout) {
 }
 static void nothing(int sig) {}
 CASE(linger_until_signal) {
-	int s, r;
+	int s, r, closed[2];
 	stuck(&s, &r, 10);
 	struct sigaction sa = {.sa_handler = nothing};
 	sigaction(SIGUSR1, &sa, 0);
 	pid_t pid, me = getpid();
+	CHECK(pipe(closed) == 0);
 	CHILD(pid) {
 		close(s), close(r);
+		CHECK(write(closed[1], "", 1) == 1);
 		msleep(150);
 		kill(me, SIGUSR1);
 	}
+	char c;
+	CHECK(read(closed[0], &c, 1) == 1);
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	msleep(50);
 	CHECK(close(s) == 0 && since(&t) < 5000 && wait_code(pid) == 0);
 }
 CASE(no_linger_at_exit) {
