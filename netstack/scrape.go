@@ -79,7 +79,7 @@ func View(nsPath string) (*Config, error) {
 // the ingress filters Scrape put there. It is a no-op for links that have none.
 func Release(nsPath string) error {
 	return inNamespace(nsPath, func() error {
-		links, err := netlink.LinkList()
+		links, err := dump(netlink.LinkList)
 		if err != nil {
 			return fmt.Errorf("list links: %w", err)
 		}
@@ -111,7 +111,7 @@ func (s *scraper) note(format string, args ...any) {
 }
 
 func (s *scraper) run() error {
-	links, err := netlink.LinkList()
+	links, err := dump(netlink.LinkList)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
@@ -156,7 +156,7 @@ func (s *scraper) link(l netlink.Link) (bool, error) {
 		s.note("link %s ignored: it is down", a.Name)
 		return false, nil
 	}
-	addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
 	if err != nil {
 		return false, fmt.Errorf("list addresses: %w", err)
 	}
@@ -290,14 +290,16 @@ func htons(v uint16) uint16 { return v<<8 | v>>8 }
 
 func (s *scraper) routes() error {
 	for _, fam := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := netlink.RouteListFiltered(fam, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		routes, err := dump(func() ([]netlink.Route, error) {
+			return netlink.RouteListFiltered(fam, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		})
 		if err != nil {
 			return err
 		}
 		for i := range routes {
 			s.route(fam, &routes[i])
 		}
-		rules, err := netlink.RuleList(fam)
+		rules, err := dump(func() ([]netlink.Rule, error) { return netlink.RuleList(fam) })
 		if err != nil {
 			return fmt.Errorf("list rules: %w", err)
 		}
@@ -364,7 +366,7 @@ func (s *scraper) route(fam int, r *netlink.Route) {
 // are learnt again.
 func (s *scraper) neighbours() error {
 	for _, fam := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		list, err := netlink.NeighList(0, fam)
+		list, err := dump(func() ([]netlink.Neigh, error) { return netlink.NeighList(0, fam) })
 		if err != nil {
 			return err
 		}

@@ -87,7 +87,7 @@ func drop(l netlink.Link, prog int) error {
 // undrop removes the filter, and the discipline with it if nothing else is
 // attached.
 func undrop(l netlink.Link) error {
-	ingress, err := netlink.FilterList(l, netlink.HANDLE_MIN_INGRESS)
+	ingress, err := dump(func() ([]netlink.Filter, error) { return netlink.FilterList(l, netlink.HANDLE_MIN_INGRESS) })
 	if err != nil {
 		return nil // no clsact here
 	}
@@ -104,7 +104,7 @@ func undrop(l netlink.Link) error {
 			return fmt.Errorf("remove ingress filter: %w", err)
 		}
 	}
-	egress, _ := netlink.FilterList(l, netlink.HANDLE_MIN_EGRESS)
+	egress, _ := dump(func() ([]netlink.Filter, error) { return netlink.FilterList(l, netlink.HANDLE_MIN_EGRESS) })
 	if !found || others || len(egress) > 0 {
 		return nil
 	}
@@ -118,7 +118,7 @@ func undrop(l netlink.Link) error {
 // strip removes the addresses of a link. IPv4 ones stay reachable for processes in the namespace, which go to whoever
 // listens there (runsc/forward), and for nobody outside.
 func strip(l netlink.Link) error {
-	addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
 	if err != nil {
 		return err
 	}

@@ -260,7 +260,7 @@ interrupted:
 	JMP	·stubSave(SB)
 
 // stubSave stores the application's registers and gives the context to the
-// Sentry. R11 is the kind. SP, flags, RIP and the number are stored already.
+// Sentry. R11 is the kind, AX the number or the result. SP, flags and RIP are stored already.
 TEXT ·stubSave(SB),NOSPLIT|NOFRAME,$0
 	MOVL	R11, 0x104(GS)
 	MOVQ	R15, 0(GS)
