@@ -15,6 +15,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+
+	"ringfort/test/netns"
 )
 
 // vethPair makes two namespaces joined by a veth pair: "near", which the test
@@ -36,8 +38,7 @@ func vethPair(t *testing.T) (near, far string) {
 		}
 	}
 	for _, ns := range []string{near, far} {
-		ip("netns", "add", ns)
-		t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })
+		netns.New(t, ns)
 	}
 	ip("-n", near, "link", "add", "host0", "type", "veth", "peer", "name", "eth0", "netns", far)
 	for _, c := range []struct{ ns, dev, v4, v6 string }{

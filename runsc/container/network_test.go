@@ -20,6 +20,7 @@ import (
 
 	"ringfort/netstack"
 	"ringfort/runsc/control"
+	"ringfort/test/netns"
 )
 
 // greet serves one connection from the sandbox's own stack, built from what runsc has read and opened.
@@ -68,10 +69,7 @@ func TestNetworkByHook(t *testing.T) {
 		return data, files, err
 	}
 	near := fmt.Sprintf("rfc%d", os.Getpid()%100000)
-	if out, err := exec.Command("ip", "netns", "add", near).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	t.Cleanup(func() { exec.Command("ip", "netns", "del", near).Run() })
+	netns.New(t, near)
 	script := `set -e
 pid=$(sed 's/.*"pid":\([0-9]*\).*/\1/')
 ip -n ` + near + ` link add host0 type veth peer name eth0 netns $pid

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"ringfort/test/netns"
 )
 
 // host runs a command of the host that has to succeed.
@@ -28,8 +30,7 @@ func (e *env) netns(name string) string {
 		e.Skip("needs iproute2")
 	}
 	name = fmt.Sprintf("rfcli%d%s", os.Getpid()%100000, name)
-	e.host("ip", "netns", "add", name)
-	e.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
+	netns.New(e, name)
 	return name
 }
 
