@@ -44,12 +44,30 @@ type Answerer interface {
 	// application makes it on. clock_gettime is answered by the clock page, if there
 	// is one.
 	Answer(nr uintptr, value uint64)
-	// AnswerNothing takes all answers back.
+	// AnswerNothing takes all answers back, and has names looked up no more.
 	AnswerNothing()
 }
 
+// NameReader is an Answerer that can look path names up in a table (package names of the
+// Sentry) before it asks the kernel.
+type NameReader interface {
+	Answerer
+	// ReadNames has the table of the present address space read, or not. The owner calls it.
+	ReadNames(on bool)
+}
+
+// NameTable is an AddressSpace in which a NameReader finds a table.
+type NameTable interface {
+	AddressSpace
+	// ShowNames puts length bytes of file, at offset, where the table is read. It is done like Map.
+	ShowNames(file HostFile, offset, length uint64)
+	// HideNames takes the table away, which is done like Unmap, and has nobody in this
+	// address space read it from now on.
+	HideNames()
+}
+
 // Clock is a Platform that can answer clock_gettime(2) by a page of parameters
-// (ktime.Params). MapClock is called before any address space is made.
+// (ktime.Params), which has the generations of names in its second half. MapClock is called before any address space is made.
 type Clock interface {
 	MapClock(file HostFile, offset uint64) error
 }

@@ -218,7 +218,7 @@ func Chroot(t *task, a arguments) (uintptr, error) {
 		if !t.Creds().HasCap(unix.CAP_SYS_CHROOT) {
 			return unix.EPERM
 		}
-		t.FS().SetRoot(p)
+		t.Kernel().ChangeRoots(func() { t.FS().SetRoot(p) })
 		return nil
 	})
 }

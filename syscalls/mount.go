@@ -146,11 +146,13 @@ func PivotRoot(t *task, a arguments) (uintptr, error) {
 			if err != nil {
 				return err
 			}
-			for _, o := range t.Kernel().RootPIDNS().Tasks() {
-				if fs := o.FS(); fs != nil && o.MountNS() == t.MountNS() {
-					fs.Replace(old, newRoot)
+			t.Kernel().ChangeRoots(func() {
+				for _, o := range t.Kernel().RootPIDNS().Tasks() {
+					if fs := o.FS(); fs != nil && o.MountNS() == t.MountNS() {
+						fs.Replace(old, newRoot)
+					}
 				}
-			}
+			})
 			return nil
 		})
 	})

@@ -8,7 +8,7 @@ import (
 )
 
 // answerSet are the results that the stub gives by itself to calls that need
-// nothing but the caller's identity. They stand in memory the application can
+// nothing but the caller's identity, and whether it looks names up. They stand in memory the application can
 // write: it can lie to itself only.
 //
 // mu is a leaf.
@@ -16,6 +16,7 @@ type answerSet struct {
 	mu   sync.Mutex
 	t    *thread // nil outside a stub
 	list []answer
+	read bool // the table of names as well
 }
 
 type answer struct {
@@ -61,7 +62,25 @@ func (a *answerSet) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.withdraw()
-	a.list = nil
+	a.list, a.read = nil, false
+}
+
+// readNames has the table of names read, or not.
+func (a *answerSet) readNames(on bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.read = on
+	if a.t != nil {
+		atomic.StoreUint64(a.t.u64(offNames), a.table())
+	}
+}
+
+// table is what offNames has. a.mu is held.
+func (a *answerSet) table() uint64 {
+	if a.read {
+		return namesAddr
+	}
+	return 0
 }
 
 // publish makes t, nil for none, the thread that has the answers.
@@ -76,12 +95,14 @@ func (a *answerSet) publish(t *thread) {
 	for _, v := range a.list {
 		atomic.StoreUint64(t.u64(offAnswers+8*v.nr), v.value)
 	}
+	atomic.StoreUint64(t.u64(offNames), a.table())
 }
 
 func (a *answerSet) withdraw() {
 	if a.t == nil {
 		return
 	}
+	atomic.StoreUint64(a.t.u64(offNames), 0)
 	for _, v := range a.list {
 		atomic.StoreUint64(a.t.u64(offAnswers+8*v.nr), noAnswer)
 	}

@@ -204,8 +204,12 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 	if kind == kindBroken {
 		// The application has changed GS, unasked; the stub's first instruction found
 		// that out. CX is where the call returns to.
-		if uc.rip >= uint64(stub.store) && uc.rip < uint64(stub.stored) {
+		switch {
+		case uc.rip >= uint64(stub.store) && uc.rip < uint64(stub.stored):
 			c.badTimespec(t, r, &uc)
+			return platform.Event{Kind: platform.EventSyscall}, nil
+		case uc.rip >= uint64(stub.names) && uc.rip < uint64(stub.named):
+			c.badName(t, r, &uc)
 			return platform.Event{Kind: platform.EventSyscall}, nil
 		}
 		if uc.rip != uint64(stub.enter) {
@@ -245,6 +249,16 @@ func (c *context) badTimespec(t *thread, r *arch.Registers, uc *frame) {
 	r.Rsp, r.Eflags, r.R11 = rest.rsp, rest.eflags, rest.eflags
 	r.Rip = c.space.leftAt(rest.rip)
 	r.Rcx, r.Rax, r.OrigRax = r.Rip, unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_GETTIME
+	c.fp, c.fpAddr, c.stored.both = fpFrame, uc.fpstate, false
+}
+
+// badName makes a system call of one whose path the stub could not read.
+func (c *context) badName(t *thread, r *arch.Registers, uc *frame) {
+	call, rest := *t.call(), *t.rest()
+	r.Rdi, r.Rsi, r.Rdx, r.R10, r.R8, r.R9, r.Rbx = call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9, rest.rbx
+	r.Rsp, r.Eflags, r.R11 = rest.rsp, rest.eflags, rest.eflags
+	r.Rip = c.space.leftAt(rest.rip)
+	r.Rcx, r.Rax, r.OrigRax = r.Rip, call.rax, call.rax
 	c.fp, c.fpAddr, c.stored.both = fpFrame, uc.fpstate, false
 }
 
@@ -370,6 +384,9 @@ func (c *context) Answer(nr uintptr, value uint64) {
 // AnswerNothing implements platform.Answerer.
 func (c *context) AnswerNothing() { c.answer.clear() }
 
+// ReadNames implements platform.NameReader.
+func (c *context) ReadNames(on bool) { c.answer.readNames(on) }
+
 // Release implements platform.Context.
 func (c *context) Release() {
 	if t := c.thread; t != nil && c.spin && t.p.busy() > 1 {
@@ -384,8 +401,8 @@ func (c *context) Release() {
 }
 
 var (
-	_ platform.Context  = (*context)(nil)
-	_ platform.Answerer = (*context)(nil)
-	_ platform.Carrier  = (*context)(nil)
-	_ platform.Loader   = (*context)(nil)
+	_ platform.Context    = (*context)(nil)
+	_ platform.NameReader = (*context)(nil)
+	_ platform.Carrier    = (*context)(nil)
+	_ platform.Loader     = (*context)(nil)
 )

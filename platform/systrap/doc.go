@@ -78,6 +78,29 @@
 // the jump, which works only while the original stays mapped; and a GS base set by
 // WRGSBASE, which we do not offer in AT_HWCAP2, is lost at the next trap.
 //
+// # Tables of names
+//
+// A call that fails for a path, and would fail again, need not leave the stub: programs ask
+// for the same names that are not there, or are no symbolic links, again and again. The
+// kernel has tables of such answers (package names), one for all who see the same names with the
+// same rights, in its memory file, and has the table mapped read-only at namesAddr where
+// it is read. The stub looks up open, openat, stat, lstat, newfstatat, access, faccessat, readlink,
+// readlinkat and mkdir of absolute paths: it copies the path to its area, word by word with
+// the hash, and compares it with the two entries of a set. An entry is true if the two
+// generations it names are those in the clock page; a change of any name moves one of them on
+// before it can be seen. Where there is no answer, or the path cannot be read, the
+// call is made as ever.
+//
+// A table is taken away, with a munmap that is waited for, when credentials, root
+// directory or mount namespace change; who is watched by a tracer or a filter has none. The area
+// says whether the stub reads a table: an application that writes another address there
+// deceives itself, with memory that it can read anyway.
+//
+// Measured on the machine above:
+//
+//	a failing stat, readlink or open, again    12–15 ns, 0.3–1 µs by the kernel (native 0.62–1.17 µs)
+//	make -j2 of 50 C files                     2.19 s without, about 1.75 s with the tables and the present pacer (wait.go)
+//
 // # Lock order
 //
 // space.patchMu, lineage.mu, space.mu, process.mu, keeper.mu; answerSet.mu and

@@ -23,6 +23,11 @@ const (
 	titleAddr = clockAddr + 0x1000
 	titleSize = 0x400 // bytes; the last is not zero (see setTitles)
 	titlePage = 0x1000
+	// namesAddr is the table of answers about names, read-only, where one is shown; the
+	// clock page has their generations at clockNames.
+	namesAddr  = stubBase + 0x80000
+	namesMax   = 0x40000
+	clockNames = 0x800
 	// areaAddr is where the thread areas are, one for each thread number.
 	areaAddr = stubBase + 0x100000
 	areaSize = 0x8000
@@ -64,6 +69,7 @@ const (
 	offCommand   = 0x14c // u32: what to do before the application goes on
 	offFPState   = 0x150 // u64: where to load the extended state from
 	offMapCount  = 0x158 // u32: how many entries cmdMap carries out
+	offNames     = 0x160 // u64: address of the table of names, 0 if the stub must not read it
 	offStack     = 0x180 // stack_t of sigaltstack(2)
 	offAfterFlag = 0x198 // u64: address behind the flags, where PUSHFQ pushes them
 	offFlags     = 0x1a0 // u64: address of the flags
@@ -80,6 +86,7 @@ const (
 	offMapError  = 0x1f0 // u64: the last error of an entry of cmdMap, negated
 	offEntries   = 0x200 // what cmdMap carries out: number and six arguments each
 	maxCarried   = 3
+	offPath      = 0x300 // a path, while it is looked up in the table of names
 	offAnswers   = 0x800 // 256 u64: results of calls answered by the stub
 	answers      = 256
 	xsaveBuf     = 0x1000

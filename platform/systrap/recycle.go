@@ -60,6 +60,10 @@ func (p *process) empty() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := []entry{{unix.SYS_MUNMAP, userMin, stubBase - userMin}}
+	if p.named {
+		list = append(list, entry{unix.SYS_MUNMAP, namesAddr, namesMax})
+		p.named = false
+	}
 	if p.k.titles {
 		clear(unsafe.Slice((*byte)(unsafe.Add(p.ctl(), ctlSize+scratchText)), scratchPage-scratchText))
 		for at := uintptr(0); at < titlePage; at += scratchPage - scratchText {

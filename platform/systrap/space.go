@@ -19,6 +19,7 @@ type space struct {
 	mu      sync.Mutex
 	queue   []entry
 	titled  bool // the queue has a title, which only the mapper can set
+	named   bool // the table of names is mapped, or will be
 
 	// Patched call sites (patch.go).
 	patching   atomic.Bool // no thread may begin to execute application code
@@ -57,6 +58,22 @@ func (s *space) Unmap(addr, length uintptr) {
 // Protect implements platform.AddressSpace.
 func (s *space) Protect(addr, length uintptr, prot platform.Prot) {
 	s.push(entry{unix.SYS_MPROTECT, addr, length, uintptr(prot)})
+}
+
+// ShowNames implements platform.NameTable.
+func (s *space) ShowNames(file platform.HostFile, offset, length uint64) {
+	s.named = true
+	s.push(entry{unix.SYS_MMAP, namesAddr, min(uintptr(length), namesMax), unix.PROT_READ, unix.MAP_SHARED | unix.MAP_FIXED, uintptr(file.RO), uintptr(offset)})
+}
+
+// HideNames implements platform.NameTable.
+func (s *space) HideNames() {
+	s.patchMu.Lock()
+	for c := range s.contexts {
+		c.answer.readNames(false)
+	}
+	s.patchMu.Unlock()
+	s.push(entry{unix.SYS_MUNMAP, namesAddr, namesMax})
 }
 
 // Flush implements platform.AddressSpace.
@@ -117,7 +134,7 @@ const noFile = ^uintptr(0)
 func (s *space) Release() {
 	p := s.p
 	p.mourn.Store(nil)
-	p.lineage = s.patches.l
+	p.lineage, p.named = s.patches.l, s.named
 	switch {
 	case !p.asleep():
 		// A thread that pretends to sleep must not see what its memory is used for next.
@@ -162,6 +179,7 @@ func (s *space) awaitPatch() {
 }
 
 var (
-	_ platform.Patcher = (*space)(nil)
-	_ platform.Mortal  = (*space)(nil)
+	_ platform.Patcher   = (*space)(nil)
+	_ platform.Mortal    = (*space)(nil)
+	_ platform.NameTable = (*space)(nil)
 )

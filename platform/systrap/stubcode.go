@@ -10,6 +10,7 @@ type symbols struct {
 	signal, sigreturn uintptr
 	resume, resumeEnd uintptr
 	store, stored     uintptr
+	names, named      uintptr
 	asleep            uintptr // behind the call by which a thread sleeps
 }
 
@@ -35,7 +36,7 @@ var stub = stubSymbols().relocate()
 func (s symbols) relocate() symbols {
 	base := s.begin
 	s.asleep += 7 // MOVL $SYS_getpid, AX; SYSCALL
-	for _, p := range []*uintptr{&s.begin, &s.end, &s.mapper, &s.enter, &s.signal, &s.sigreturn, &s.resume, &s.resumeEnd, &s.store, &s.stored, &s.asleep} {
+	for _, p := range []*uintptr{&s.begin, &s.end, &s.mapper, &s.enter, &s.signal, &s.sigreturn, &s.resume, &s.resumeEnd, &s.store, &s.stored, &s.names, &s.named, &s.asleep} {
 		*p += codeAddr - base
 	}
 	return s

@@ -15,6 +15,7 @@ func (t *Task) publishAnswers() {
 	if !ok {
 		return
 	}
+	defer t.reviewNames()
 	if t.watched() {
 		a.AnswerNothing()
 		return

@@ -43,14 +43,15 @@ type Kernel struct {
 	ipcBudget  *ipc.Budget
 	mqAccounts *mqueue.Accounts
 
-	vdso      *vdsoPages
-	clock     *ktime.Source
-	realtime  *ktime.Clock
-	monotonic *ktime.Clock
-	bootTime  int64 // realtime when the sandbox started
-	startMono int64
-	cpus      int
-	memTotal  uint64
+	vdso       *vdsoPages
+	nameTables nameTables
+	clock      *ktime.Source
+	realtime   *ktime.Clock
+	monotonic  *ktime.Clock
+	bootTime   int64 // realtime when the sandbox started
+	startMono  int64
+	cpus       int
+	memTotal   uint64
 
 	tree    sync.RWMutex
 	futexes futexTable
@@ -161,6 +162,7 @@ func New(c Config) (*Kernel, error) {
 			return nil, fmt.Errorf("clock page of the platform: %w", err)
 		}
 	}
+	k.prepareNames()
 	if k.maxTask <= 0 || k.maxTask > maxTasks {
 		k.maxTask = maxTasks
 	}

@@ -131,6 +131,9 @@ func (t *Task) serve() {
 		(*tr).Exit(t, nr, args, ret, err)
 	}
 	t.inSyscall = false
+	if err != nil {
+		t.noteName(nr, &args, err)
+	}
 	t.setResult(ret, err)
 }
 

@@ -42,6 +42,7 @@ type Task struct {
 	savedMask  SignalSet  // to restore after sigsuspend and its like
 	maskSaved  bool
 	lastFault  faultMemory
+	names      taskNames
 	clearTID   usermem.Addr // set_tid_address(2)
 	setTID     usermem.Addr // CLONE_CHILD_SETTID, until the task has started
 	robust     RobustList

@@ -94,6 +94,7 @@ func (t *Task) setMounts(n *vfs.MountNamespace) {
 	if old := t.mounts.Swap(n); old != nil {
 		old.DecRef()
 	}
+	t.reviewNames()
 }
 
 // SetNS moves the calling task into a namespace of a kind, a CLONE_NEW* flag

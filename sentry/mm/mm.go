@@ -9,6 +9,7 @@ import (
 	"ringfort/platform"
 	"ringfort/sentry/limits"
 	"ringfort/sentry/memmap"
+	"ringfort/sentry/names"
 	"ringfort/sentry/pgalloc"
 	"ringfort/sentry/usermem"
 )
@@ -45,6 +46,9 @@ type MemoryManager struct {
 	// dead are references to drop once the host has let go of the pages.
 	dead  []held
 	stale atomic.Bool // dead is not empty or the platform has work queued
+
+	names atomic.Pointer[names.Table] // see ShowNames
+	shown int                         // how often one was shown
 
 	// Where the program's parts are, for prctl(PR_SET_MM) and /proc.
 	Info     Info

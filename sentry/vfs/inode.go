@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/auth"
+	"ringfort/sentry/names"
 )
 
 // Inode is a file of a file system, whatever its names. Embed InodeBase for the state all have and the errors Linux
@@ -349,6 +350,8 @@ type Superblock struct {
 	Options string
 	// NoNegative says that names not found must be looked up anew each time.
 	NoNegative bool
+	// Settled says that names and permissions change by calls of this package alone, but for Doubt.
+	Settled bool
 	// MaxDentries bounds the unused dentries kept; 0 is DefaultMaxDentries.
 	MaxDentries int
 	// StatFSFunc answers statfs(2); nil: only type, block size and name length.
@@ -381,7 +384,11 @@ func (sb *Superblock) SetRoot(root Inode) { sb.root = newDentry(sb, root, nil, "
 
 // Doubt has everything that is cached asked for again when it is next used: somebody may have changed the files behind
 // the file system's back. A Revalidator compares Epoch to the one in which it was last told.
-func (sb *Superblock) Doubt() { sb.epoch.Add(1) }
+func (sb *Superblock) Doubt() {
+	names.Begin(names.World)
+	defer names.End()
+	sb.epoch.Add(1)
+}
 
 // Epoch counts the calls of Doubt.
 func (sb *Superblock) Epoch() uint32 { return sb.epoch.Load() }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/auth"
+	"ringfort/sentry/names"
 )
 
 // Mount is a file system, or a directory of one, seen at a place.
@@ -129,6 +130,8 @@ func attach(m, parent *Mount, point *Dentry) {
 	t[at] = m
 	point.refs.Add(1)
 	point.mounts.Add(1)
+	names.Begin(names.World)
+	defer names.End()
 	m.at.Store(&at)
 	m.ns.Store(parent.ns.Load())
 	parent.children = append(parent.children, m)
@@ -143,6 +146,8 @@ func detach(m *Mount) {
 	}
 	t := maps.Clone(*mountTable.Load())
 	delete(t, *at)
+	names.Begin(names.World)
+	defer names.End()
 	mountTable.Store(&t)
 	at.parent.children = slices.DeleteFunc(at.parent.children, func(o *Mount) bool { return o == m })
 	m.at.Store(nil)

@@ -3,6 +3,7 @@ package vfs
 import (
 	"golang.org/x/sys/unix"
 	"path"
+	"ringfort/sentry/names"
 )
 
 // MayMount checks that c may change the mounts of its namespace (EPERM).
@@ -128,6 +129,8 @@ func Remount(c Caller, p Path, flags uint64) error {
 	if p.dentry != p.mount.root || p.mount.ns.Load() != c.MountNS() {
 		return unix.EINVAL
 	}
+	names.Begin(names.World)
+	defer names.End()
 	p.mount.flags.Store(flags & PerMount)
 	return nil
 }
@@ -139,6 +142,8 @@ func SetMountFlags(c Caller, p Path, set, clear uint64, recursive bool) error {
 	if p.dentry != p.mount.root || p.mount.ns.Load() != c.MountNS() {
 		return unix.EINVAL
 	}
+	names.Begin(names.World) // MS_NOSYMFOLLOW
+	defer names.End()
 	do := func(m *Mount) { m.flags.Store((m.flags.Load()&^clear | set) & PerMount) }
 	if recursive {
 		p.mount.tree(do)

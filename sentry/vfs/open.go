@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"golang.org/x/sys/unix"
+	"ringfort/sentry/names"
 )
 
 // OpenHow are the arguments of openat2(2).
@@ -188,7 +189,7 @@ func (w *walker) findOrMake(dir Path, how *OpenHow) (child *Dentry, created bool
 		a := &CreateArgs{Intent: how.Flags, Data: how.Data}
 		mode := unix.S_IFREG | how.Mode&07777&^w.c.FS().Umask()
 		a.UID, a.GID, a.Mode = newOwner(w.c, d.inode.Base(), mode)
-		in, err := d.inode.Create(w.c, w.last, a)
+		child, err = d.create(w.c, w.last, a)
 		if err == unix.EEXIST && try < 10 { // made on the host meanwhile
 			d.replaceNegative(w.last)
 			continue
@@ -196,12 +197,22 @@ func (w *walker) findOrMake(dir Path, how *OpenHow) (child *Dentry, created bool
 		if err != nil {
 			return nil, false, err
 		}
-		d.replaceNegative(w.last)
-		child = d.add(w.last, in)
 		child.refs.Add(1)
 		dir.mount.refs.Add(1)
 		return child, true, nil
 	}
+}
+
+// create makes a file in d, whose dirMu is held.
+func (d *Dentry) create(c Caller, name string, a *CreateArgs) (*Dentry, error) {
+	beginName(name, nil)
+	defer names.End()
+	in, err := d.inode.Create(c, name, a)
+	if err != nil {
+		return nil, err
+	}
+	d.replaceNegative(name)
+	return d.add(name, in), nil
 }
 
 func openTmpfile(c Caller, at Path, name string, how *OpenHow) (*Description, error) {

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/auth"
+	"ringfort/sentry/names"
 )
 
 // Make makes a file of any type but regular ones opened at once: mkdir(2), mknod(2), symlink(2), bind(2). mode holds
@@ -48,6 +49,8 @@ func Make(c Caller, at Path, name string, a CreateArgs, prepare func(Inode)) err
 	}
 	a.Intent = NoIntent
 	a.UID, a.GID, a.Mode = newOwner(c, d.inode.Base(), a.Mode)
+	beginName(last, nil)
+	defer names.End()
 	in, err := d.inode.Create(c, last, &a)
 	if err != nil {
 		return err
@@ -101,6 +104,8 @@ func Link(c Caller, old Path, at Path, name string) error {
 	if err := mayHardlink(c, in); err != nil {
 		return err
 	}
+	beginName(last, nil)
+	defer names.End()
 	if err := d.inode.Link(c, last, in); err != nil {
 		return err
 	}
@@ -151,6 +156,8 @@ func Unlink(c Caller, at Path, name string, rmdir bool) error {
 	w := walker{c: c, intent: NoIntent}
 	child, err := w.lookupLocked(d, last, "")
 	if err == nil {
+		beginName(last, child.inode)
+		defer names.End()
 		err = unlinkLocked(c, dir, child, last, rmdir, trailing)
 	}
 	if err != nil {
@@ -237,6 +244,10 @@ func SetStat(c Caller, p Path, a *SetAttr) error {
 	in := p.Inode()
 	if err := checkSetAttr(c, in, a); err != nil {
 		return err
+	}
+	if a.Mask&(SetMode|SetUID|SetGID) != 0 {
+		names.Begin(names.World) // who may search it
+		defer names.End()
 	}
 	if err := in.SetAttr(c, a); err != nil {
 		return err

@@ -185,6 +185,9 @@ func (f *FSContext) Cwd() Path {
 // rootUnref returns the root without a reference, to compare with or to walk from.
 func (f *FSContext) rootUnref() Path { return f.place.Load().root }
 
+// SeesAs is what the root directory is told apart by: no reference is held, and it is good for nothing else.
+func (f *FSContext) SeesAs() Path { return f.rootUnref() }
+
 // SetCwd changes the working directory; it takes its own reference.
 func (f *FSContext) SetCwd(p Path) {
 	p.IncRef()

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+	"ringfort/sentry/names"
 )
 
 // Rename is renameat2(2).
@@ -100,6 +101,10 @@ func (r *rename) do() error {
 			defer t.dirMu.Unlock()
 		}
 	}
+	beginName(r.oldName, r.child.inode)
+	defer names.End()
+	beginName(r.newName, r.target.inode)
+	defer names.End()
 	if err := fd.inode.Rename(r.c, r.oldName, r.child.inode, td.inode, r.newName, r.target.inode, r.flags); err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ type walker struct {
 	links int
 	// intent is handed to PathLooker for the last component.
 	intent uint32
+	trail  *trail // nil if nobody wants to know
 	// Of a walk to the parent: the last component, and whether slashes followed it.
 	last     string
 	trailing bool
@@ -171,6 +172,9 @@ func (w *walker) walk(name string, parent bool) error {
 		if !in.Base().IsDir() {
 			return unix.ENOTDIR
 		}
+		if w.trail != nil {
+			w.trail.search(w.at.dentry)
+		}
 		if err := CheckPerm(w.c, w.c.Creds(), in, MayExec); err != nil {
 			return err
 		}
@@ -196,6 +200,9 @@ func (w *walker) walk(name string, parent bool) error {
 		child, err := w.child(comp, rest)
 		if err != nil {
 			return err
+		}
+		if w.trail != nil {
+			w.trail.last = comp
 		}
 		if child.inode != nil && child.inode.Base().Type() == unix.S_IFLNK && child.mounts.Load() == 0 &&
 			(!last || trailing || w.flags&FollowLast != 0) {

@@ -70,7 +70,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 	}
 	fs.sb.Source = o.Source
 	fs.sb.Dev = vfs.NewDev()
-	fs.sb.NoNegative = o.Shared
+	fs.sb.NoNegative, fs.sb.Settled = o.Shared, !o.Shared
 	fs.sb.StatFSFunc = fs.statFS
 	fs.sb.ReleaseFunc = func() { client.Close(); fs.ahead.clear() }
 	fs.sb.SyncFunc = func(vfs.Caller) error { return fs.syncAll() }

@@ -33,6 +33,7 @@ func New(mem *pgalloc.File, lower *vfs.Superblock) *vfs.Superblock {
 	fs := &fileSystem{lower: lower, inodes: map[*vfs.InodeBase]*inode{}}
 	fs.upper = tmpfs.New(mem, tmpfs.Options{Mode: lb.Mode() & 07777, UID: lb.UID(), GID: lb.GID()})
 	fs.sb.Type, fs.sb.Source, fs.sb.Magic, fs.sb.Dev = "overlay", "overlay", unix.OVERLAYFS_SUPER_MAGIC, vfs.NewDev()
+	fs.sb.Settled = lower.Settled
 	fs.sb.StatFSFunc = func(c vfs.Caller) (unix.Statfs_t, error) {
 		st, err := lower.StatFS(c)
 		st.Type = unix.OVERLAYFS_SUPER_MAGIC

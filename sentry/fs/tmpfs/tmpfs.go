@@ -65,6 +65,7 @@ func New(mem *pgalloc.File, o Options) *vfs.Superblock {
 
 func newFS(mem *pgalloc.File, o Options) *fileSystem {
 	fs := &fileSystem{mem: mem, opts: o}
+	fs.sb.Settled = true
 	fs.sb.Type = o.Type
 	if fs.sb.Type == "" {
 		fs.sb.Type = "tmpfs"

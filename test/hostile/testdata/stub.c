@@ -377,3 +377,175 @@ static void wilds(void) {
 		}
 }
 CASE(wild_gs_base) { attacked(wilds); }
+
+// The table of names, and what the stub knows of it.
+#define NAMES (STUB + 0x80000)
+#define NAMES_SIZE 0x40000ul
+#define CLOCK (STUB + 0x18000)
+
+static int can(const volatile char *p, int store) {
+	int faulted = 1;
+	probing = 1;
+	if (!sigsetjmp(probe_env, 1)) {
+		char c = *p;
+		if (store) *(volatile char *)p = c;
+		faulted = 0;
+	}
+	probing = 0;
+	return !faulted;
+}
+
+// asks has a table shown, if there are any.
+static void asks(void) {
+	char b[8];
+	struct stat st;
+	for (int i = 0; i < 60; i++) {
+		if (access("/nothing", F_OK) == 0 || errno != ENOENT) _exit(10);
+		if (stat("/nothing/at/all", &st) == 0 || errno != ENOENT) _exit(11);
+		if (readlink("/proc", b, 8) != -1 || errno != EINVAL) _exit(12);
+		if (open("/nothing", O_RDONLY) != -1 || errno != ENOENT) _exit(13);
+	}
+}
+
+CASE(table_of_names_is_read_only) {
+	signal(SIGSEGV, on_fault);
+	for (int i = 0; i < 2; i++) {
+		for (uint64_t a = NAMES; a < NAMES + NAMES_SIZE; a += 0x1000) CHECK(!can((char *)a, 1));
+		for (uint64_t a = CLOCK; a < CLOCK + 0x1000; a += 64) CHECK(!can((char *)a, 1));
+		asks();
+	}
+	CHECK(can((char *)NAMES, 0));
+}
+
+// What root has asked for is not for those who come into its stub after it.
+CASE(table_of_names_goes_away) {
+	signal(SIGSEGV, on_fault);
+	for (int i = 0; i < 40; i++) {
+		pid_t pid;
+		CHILD(pid) {
+			CHECK(!can((char *)NAMES, 0));
+			asks();
+			CHECK(can((char *)NAMES, 0));
+			if (i & 1) {
+				CHECK(syscall(SYS_setresuid, 1000, 1000, 1000) == 0);
+				for (uint64_t a = NAMES; a < NAMES + NAMES_SIZE; a += 0x8000) CHECK(!can((char *)a, 0));
+				asks();
+			}
+		}
+		CHECK(wait_code(pid) == 0);
+	}
+}
+
+// One's own table: it says what one likes, to nobody else.
+static char own_table[NAMES_SIZE] __attribute__((aligned(4096)));
+static void forge(const char *path, uint64_t key, uint64_t result) {
+	for (unsigned i = 0; i < NAMES_SIZE / 256; i++) {
+		char *e = own_table + 256 * i;
+		memcpy(e + 4, (void *)(CLOCK + 0x800), 4), memset(e + 8, 0, 4), memcpy(e + 12, (void *)(CLOCK + 0x800), 4);
+		memcpy(e + 16, &key, 8), memcpy(e + 24, &result, 8), strcpy(e + 40, path);
+	}
+}
+static void own_tables(void) {
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			alarm(3);
+			asks();
+			volatile uint64_t *at = (uint64_t *)((_readgsbase_u64() & ~(AREA_SIZE - 1)) + 0x160);
+			forge("/nothing", (uint64_t)F_OK << 32 | SYS_access, i & 1 ? 0 : -4095ul);
+			int deceived = 0;
+			for (int j = 0; j < 300; j++) {
+				*at = (uint64_t)own_table;
+				long r = syscall(SYS_access, "/nothing", F_OK);
+				if (r == 0 || errno == 4095) deceived++;
+				if (syscall(SYS_access, "/proc", F_OK)) _exit(2);
+				if (j % 50 == 0 && open("/nothing", O_RDONLY) >= 0) _exit(3);
+			}
+			forge("/nothing", 0, 0);
+			*at = NAMES;
+			asks();
+			_exit(deceived ? 77 : 0);
+		}
+		int code = wait_code(pid);
+		shared->ended++;
+		errno = code;
+		CHECK(code == 0 || code == 77);
+		asks(); // nobody else's answers have changed
+	}
+}
+CASE(table_of_names_of_ones_own) { attacked(own_tables); }
+
+// Addresses that are no table's, and of an area that is not one.
+static void wild_tables(void) {
+	static const uint64_t words[] = {0x160, 0x1b8};
+	const uint64_t to[] = {
+		1, 8, 4096, STUB, STUB + 0x1ff8, STUB + 0x10000, STUB + 0x14000, CLOCK, NAMES, NAMES + NAMES_SIZE - 8, NAMES - 8, LOOT, 1ul << 47,
+		1ul << 63, ~0ul, ~0ul - 4095, (uint64_t)own_table, (uint64_t)own_table + NAMES_SIZE - 256, 0x7ffffffff000};
+	for (unsigned w = 0; w < 2; w++)
+		for (unsigned i = 0; i < sizeof to / sizeof *to; i++) {
+			pid_t pid = fork();
+			if (pid == 0) {
+				alarm(2);
+				close(2);
+				memset(own_table, w ? 0x41 : 0, sizeof own_table);
+				asks();
+				uint64_t area = _readgsbase_u64() & ~(AREA_SIZE - 1);
+				struct stat st;
+				char b[8];
+				for (int j = 0; j < 100; j++) {
+					*(volatile uint64_t *)(area + words[w]) = to[i];
+					stat("/nothing", &st);
+					readlink("/proc/a/long/path/of/many/words/that/the/stub/copies/somewhere", b, 8);
+				}
+				_exit(0);
+			}
+			reap(pid, 4000);
+			asks();
+		}
+}
+CASE(wild_table_of_names) { attacked(wild_tables); }
+
+// The words of a look-up change in the midst of it.
+static void *asking(void *v) {
+	char b[8];
+	struct stat st;
+	asks();
+	victim_area = _readgsbase_u64() & ~(AREA_SIZE - 1);
+	for (;;) {
+		stat("/nothing/at/all", &st);
+		access("/nothing", F_OK);
+		readlink("/proc", b, 8);
+		stat((char *)(1ul << 63), &st);
+		stat((char *)LOOT, &st);
+		mkdir("/proc", 0);
+	}
+	return v;
+}
+static void look_ups(void) {
+	for (int i = 0; i < 16; i++) {
+		pid_t pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			alarm(2);
+			rnd_state = 0x9e3779b97f4a7c15ull * (i + 1);
+			for (unsigned j = 0; j < sizeof forged / 8; j++) forged[j] = rnd();
+			pthread_t t;
+			if (pthread_create(&t, 0, asking, 0)) _exit(1);
+			while (!victim_area) sched_yield();
+			for (;;) {
+				uint64_t v = rnd() % 4 ? rnd() % 2 ? NAMES : (uint64_t)forged : value();
+				switch (i % 4) {
+				case 0: *(volatile uint64_t *)(victim_area + 0x160) = v; break;
+				case 1: *(volatile uint64_t *)(victim_area + 0x300 + rnd() % 28 * 8) = value(); break;
+				case 2: *(volatile uint64_t *)(victim_area + (rnd() % 2 ? 0x160 : 0x108 + rnd() % 7 * 8)) = v; break;
+				case 3: *(volatile uint64_t *)(victim_area + (rnd() % 4 ? 0x160 : 0x1b8)) = rnd() % 3 ? v : victim_area; break;
+				}
+				for (volatile uint64_t k = rnd() % 300; k; k--) {
+				}
+			}
+		}
+		reap(pid, 150);
+		asks();
+	}
+}
+CASE(scribble_over_a_look_up) { attacked(look_ups); }
