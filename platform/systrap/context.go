@@ -52,6 +52,8 @@ type context struct {
 	short  int32  // as quick, but for whatever the turns were
 	began  uint64 // when the stub was given the context, in ticks
 	limit  uint64 // how long to look for the stub, in ticks
+	known  bool   // it has made short turns before in this address space
+	unspun int32  // how many turns in a row it was brisk and did not spin, its stub kept off a core
 	slept  bool   // since then
 	astray bool   // the core we are on may be another one
 	answer answerSet
@@ -288,7 +290,7 @@ func (c *context) enter(s *space) error {
 		return err
 	}
 	s.join(c)
-	c.space, c.thread, c.fp = s, t, fpSentry
+	c.space, c.thread, c.fp, c.known = s, t, fpSentry, false
 	c.fsBase, c.seen = ^uint64(0), ^uint32(0)
 	c.answer.publish(t)
 	c.stored.both, c.left = false, false

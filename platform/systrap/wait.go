@@ -24,6 +24,13 @@ const (
 	// spinTicks is how long we look for the stub before we sleep; about what sleeping
 	// and waking cost.
 	spinTicks = 60000
+	// aloneTicks is the same while no other context was active for crowdTicks: the other core
+	// would be idle.
+	aloneTicks = 200000
+	crowdTicks = 25000000
+	// longTurn is how many short turns a long one outweighs then. To sleep while it lasts
+	// costs little; to be found asleep by each of the short ones that follow costs more.
+	longTurn = 4
 	// turnTicks is the longest turn that counts as short while both sleep in between and
 	// the task talks to others: most of it may be waking cores, which spinning saves.
 	turnTicks = 400000
@@ -52,6 +59,12 @@ const (
 	// quickTurns is after how many short turns in a row a context begins to spin: to
 	// put the stub on a core of its own costs as much as ten wake-ups.
 	quickTurns = 32
+	// againTurns is the same for one that did so before in the same program, and how many are
+	// left when it ceases to.
+	againTurns = 12
+	// patientTurns is for how many turns a stub is kept off our core while its context may
+	// not spin for the moment: to let it come and to move it away again costs more.
+	patientTurns = 64
 	// nearTurns is after how many a context and its stub, on one core, let each other have
 	// it instead of sleeping, and nearTicks how long they look for each other then.
 	nearTurns = 4
@@ -67,12 +80,13 @@ const (
 // them and one for the stubs, beside those that contexts with long turns keep busy,
 // here and elsewhere on the machine.
 type pacer struct {
-	allowed   unix.CPUSet  // the cores we may use
-	active    atomic.Int32 // contexts that run or are served
-	brisk     atomic.Int32 // those of them that make short turns
-	lingering atomic.Int32 // contexts that linger
-	spinning  atomic.Int32 // contexts that spin, or linger in between
-	home      atomic.Int32 // the core where contexts that share are served
+	allowed   unix.CPUSet   // the cores we may use
+	active    atomic.Int32  // contexts that run or are served
+	brisk     atomic.Int32  // those of them that make short turns
+	lingering atomic.Int32  // contexts that linger
+	spinning  atomic.Int32  // contexts that spin, or linger in between
+	home      atomic.Int32  // the core where contexts that share are served
+	crowd     atomic.Uint64 // when more than one context was active, in ticks, about
 	cores     int32
 	spinRest  rest // no spinning
 	yieldRest rest // no letting others have the core
@@ -97,6 +111,9 @@ func (p *pacer) maySpin(now uint64) bool {
 
 // crowded reports whether there are not two cores for each context that makes short turns.
 func (p *pacer) crowded() bool { return p.cores < 2*(p.brisk.Load()+p.lingering.Load()) }
+
+// alone reports whether no two contexts were active for a while.
+func (p *pacer) alone(now uint64) bool { return now-p.crowd.Load() > crowdTicks }
 
 // shared reports whether more than one context looks for something.
 func (p *pacer) shared() bool { return p.active.Load()+p.lingering.Load() > 1 }
@@ -225,7 +242,7 @@ func (c *context) resume(now uint64) {
 	if now-c.waited < lingerTicks {
 		c.brief = min(c.brief+1, 2*briefWaits)
 	} else {
-		c.brief /= 2
+		c.brief = max(c.brief-1, 0)
 		if c.brief < briefWaits {
 			c.quick = 0
 		}
@@ -261,8 +278,11 @@ func (c *context) give(t *thread) error {
 	if c.carried.n > 0 {
 		c.quick = 0 // the proof is a notification
 	}
-	c.setBrisk(c.quick >= quickTurns || c.brisk && c.quick >= quickTurns/2)
+	c.setBrisk(c.isBrisk())
 	p := c.k.pacer
+	if p.active.Load() > 1 && c.began-p.crowd.Load() > crowdTicks/8 {
+		p.crowd.Store(c.began)
+	}
 	c.setSpin(c.brisk && p.maySpin(c.began))
 	c.near = !c.spin && c.short >= nearTurns && c.carried.n == 0 && p.active.Load() <= p.cores && p.spinRest.over(c.began) && p.yieldRest.over(c.began)
 	spins, keep := uint32(0), uint32(math.MaxUint32)
@@ -276,6 +296,8 @@ func (c *context) give(t *thread) error {
 	case c.spin && p.shared():
 		spins, keep = stubTicks, hubKeep
 		c.limit = 2 * spinTicks
+	case c.spin && p.alone(c.began):
+		spins, c.limit = stubTicks, aloneTicks
 	case c.spin:
 		spins, c.limit = stubTicks, spinTicks
 	}
@@ -290,6 +312,12 @@ func (c *context) give(t *thread) error {
 		}
 	}
 	return c.oversee(t)
+}
+
+// isBrisk reports whether the context makes short turns, by those it has made.
+func (c *context) isBrisk() bool {
+	c.known = c.known || c.quick >= quickTurns
+	return c.known && c.quick >= againTurns
 }
 
 // setAffinity keeps a host thread on one core.
@@ -312,9 +340,13 @@ func (c *context) place(t *thread) bool {
 	home := t.home
 	switch {
 	case !c.spin:
+		if c.brisk && home != nowhere && c.unspun < patientTurns {
+			c.unspun++
+			return false
+		}
 		home = nowhere
 	case c.astray || home == nowhere:
-		c.astray = false
+		c.astray, c.unspun = false, 0
 		home = int32(core())
 		if p := c.k.pacer; p.spinning.Load() == 1 {
 			if p.home.Load() != home {
@@ -388,6 +420,9 @@ func (c *context) wait(t *thread) (err error) {
 	if tsc()-c.began < c.limit {
 		c.quick = min(c.quick+1, 2*quickTurns)
 		c.short = min(c.short+1, 2*nearTurns)
+	} else if c.k.pacer.alone(c.began) {
+		c.quick = max(c.quick-longTurn, 0)
+		c.short = max(c.short-1, 0)
 	} else {
 		c.quick /= 2
 		c.short /= 2
