@@ -14,5 +14,8 @@
 // So whoever looks up a name, in the table or by a system call, sees it changed
 // once anybody has.
 //
+// To read: seq of an entry must be even, key and path those of the call, the two
+// generations those that World and slot have now, and seq the same after all that.
+//
 // All of it is a cache: it may lose anything at any time.
 package names

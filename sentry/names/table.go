@@ -178,25 +178,3 @@ func (e *entry) copy(from *entry) {
 	}
 	e.seq.Add(1)
 }
-
-// Look returns the answer as a stub finds it.
-func (t *Table) Look(key uint64, path string) (errno unix.Errno, ok bool) {
-	if len(path) > MaxPath {
-		return 0, false
-	}
-	g := current.Load()
-	w, n := split(path)
-	set := &t.sets[hash(key, w[:n])>>setShift]
-	for i := range set {
-		e := &set[i]
-		seq := e.seq.Load()
-		if seq&1 != 0 || !e.holds(key, &w) {
-			continue
-		}
-		r := e.result.Load()
-		if !e.stale(g) && e.seq.Load() == seq {
-			return unix.Errno(-r), true
-		}
-	}
-	return 0, false
-}
