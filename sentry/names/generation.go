@@ -44,7 +44,9 @@ func Slot(name string) uint32 {
 func Begin(slot uint32) {
 	all.going.Add(1)
 	all.begun.Add(1)
-	current.Load()[slot].Add(1)
+	if current.Load()[slot].Add(1) == 0 {
+		forgetAll() // what was true 1<<32 changes ago would seem to be so again
+	}
 }
 
 // End is called once for each Begin.

@@ -138,3 +138,25 @@ func TestChangesAreSeenAtOnce(t *testing.T) {
 	}
 	t.Logf("%d times the others were quick enough", entered)
 }
+
+func TestGenerationsComeRoundAgain(t *testing.T) {
+	for _, slot := range []uint32{World, Slot("x")} {
+		Share(new(Generations))
+		tab, key := NewTable(make([]byte, TableSize)), Key(4, 0)
+		g := current.Load()
+		g[slot].Store(5)
+		tab.Enter(Now(), key, "/x", Slot("x"), unix.ENOENT)
+		if _, ok := tab.Look(key, "/x"); !ok {
+			t.Fatal("not entered")
+		}
+		g[slot].Store(1<<32 - 1)
+		for range 6 {
+			Begin(slot)
+			End()
+		}
+		if _, ok := tab.Look(key, "/x"); ok || g[slot].Load() != 5 {
+			t.Errorf("slot %d: an answer of 1<<32 changes ago is true again", slot)
+		}
+		tab.End()
+	}
+}

@@ -3,6 +3,7 @@ package names
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -42,7 +43,7 @@ func Key(nr uintptr, arg uint32) uint64 { return uint64(uint32(nr)) | uint64(arg
 
 // Table has answers. The memory is shared with stubs, who read it.
 //
-// mu is a leaf.
+// mu is a leaf, after tables.mu.
 type Table struct {
 	sets *[sets][2]entry
 
@@ -53,11 +54,46 @@ type Table struct {
 
 // NewTable returns the table in mem, of TableSize bytes, which is all zero.
 func NewTable(mem []byte) *Table {
-	return &Table{sets: (*[sets][2]entry)(unsafe.Pointer(unsafe.SliceData(mem[:TableSize])))}
+	t := &Table{sets: (*[sets][2]entry)(unsafe.Pointer(unsafe.SliceData(mem[:TableSize])))}
+	tables.mu.Lock()
+	defer tables.mu.Unlock()
+	tables.list = append(tables.list, t)
+	return t
+}
+
+// tables are those that have not ended.
+var tables struct {
+	mu   sync.Mutex
+	list []*Table
+}
+
+// forgetAll takes all answers out of all tables.
+func forgetAll() {
+	tables.mu.Lock()
+	defer tables.mu.Unlock()
+	for _, t := range tables.list {
+		t.forget()
+	}
+}
+
+func (t *Table) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.sets {
+		for j := range t.sets[i] {
+			e := &t.sets[i][j]
+			e.seq.Add(1)
+			e.key.Store(0)
+			e.seq.Add(1)
+		}
+	}
 }
 
 // End clears the memory, which may be another table's from now on. No stub reads it.
 func (t *Table) End() {
+	tables.mu.Lock()
+	tables.list = slices.DeleteFunc(tables.list, func(o *Table) bool { return o == t })
+	tables.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true
