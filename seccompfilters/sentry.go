@@ -81,7 +81,7 @@ func hostFiles() []Rule {
 		allow(unix.SYS_PWRITEV, "donated files"),
 		allow(unix.SYS_PREADV2, "donated files with flags"),
 		allow(unix.SYS_PWRITEV2, "donated files with flags (RWF_APPEND, RWF_DSYNC)"),
-		allow(unix.SYS_LSEEK, "standard streams, SEEK_DATA and SEEK_HOLE"),
+		allow(unix.SYS_LSEEK, "standard streams, SEEK_DATA and SEEK_HOLE; memory file: which pages are there"),
 		allow(unix.SYS_FSYNC, "durability"),
 		allow(unix.SYS_FDATASYNC, "durability"),
 		allow(unix.SYS_SYNC_FILE_RANGE, "durability"),

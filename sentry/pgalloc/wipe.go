@@ -1,8 +1,6 @@
 package pgalloc
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/memmap"
@@ -11,19 +9,25 @@ import (
 
 // To touch a page that is not there takes the host longer than to clear many.
 
-// askPages is how many pages the host is asked about at once.
-const askPages = 256
-
-// there tells of each page of r, askPages at most, whether the host has it in vec; false: the host does not say.
-func (f *File) there(r memmap.Range, vec *[askPages]byte) bool {
-	_, _, errno := unix.RawSyscall(unix.SYS_MINCORE, uintptr(unsafe.Add(f.base, r.Start)), uintptr(r.Len()), uintptr(unsafe.Pointer(vec)))
-	if errno != 0 {
-		return false
+// data returns the first pages in a row of r that the host has, in memory or in swap; none: an empty range at r's end. false: the
+// host does not say.
+func (f *File) data(r memmap.Range) (memmap.Range, bool) {
+	start, errno := f.seek(r.Start, unix.SEEK_DATA)
+	switch {
+	case errno == unix.ENXIO || errno == 0 && start >= r.End: // no data behind it (lseek(2))
+		return memmap.Range{Start: r.End, End: r.End}, true
+	case errno != 0:
+		return memmap.Range{}, false
 	}
-	// A page that is swapped out is not in core (mincore(2)). Where there is no swap now there was none before.
-	var info unix.Sysinfo_t
-	_, _, errno = unix.RawSyscall(unix.SYS_SYSINFO, uintptr(unsafe.Pointer(&info)), 0, 0)
-	return errno == 0 && info.Totalswap == 0
+	end, errno := f.seek(start, unix.SEEK_HOLE)
+	return memmap.Range{Start: start, End: min(end, r.End)}, errno == 0
+}
+
+// seek is lseek(2); nobody reads or writes the file at its offset. The host looks over an 8 MiB hole in less than a
+// microsecond, where mincore(2) takes ten: it looks at each page.
+func (f *File) seek(off uint64, whence uintptr) (uint64, unix.Errno) {
+	n, _, errno := unix.RawSyscall(unix.SYS_LSEEK, f.ro.Fd(), uintptr(off), whence)
+	return uint64(n), errno
 }
 
 // clear makes all pages of r clear.
@@ -36,23 +40,14 @@ func (f *File) clear(r memmap.Range) {
 // Wipe clears the pages of r that are there, if these are at most most; false: there are more, or the host does not say which.
 // It may have cleared some then. The caller holds all references on r.
 func (f *File) Wipe(r memmap.Range, most int) bool {
-	var vec [askPages]byte
 	for r.Start < r.End {
-		part := memmap.Range{Start: r.Start, End: min(r.End, r.Start+askPages*usermem.PageSize)}
-		if !f.there(part, &vec) {
+		d, ok := f.data(r)
+		if !ok || d.Len() > uint64(max(most, 0))*usermem.PageSize {
 			return false
 		}
-		b := f.Bytes(part)
-		for i := range len(b) / usermem.PageSize {
-			if vec[i]&1 == 0 {
-				continue
-			}
-			if most--; most < 0 {
-				return false
-			}
-			clear(b[i*usermem.PageSize : (i+1)*usermem.PageSize])
-		}
-		r.Start = part.End
+		most -= int(d.Len() / usermem.PageSize)
+		clear(f.Bytes(d))
+		r.Start = d.End
 	}
 	return true
 }

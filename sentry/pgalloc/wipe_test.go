@@ -3,8 +3,6 @@ package pgalloc
 import (
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
 )
@@ -26,10 +24,6 @@ func TestWipe(t *testing.T) {
 	inner := memmap.Range{Start: all.Start + page, End: all.End - page}
 	if f.Wipe(inner, 1) {
 		t.Error("two pages are there, one was allowed")
-	}
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil || info.Totalswap > 0 {
-		t.Skip("with swap the host does not say what is there")
 	}
 	b[3*page+7], b[4*page+7] = 1, 1
 	if !f.Wipe(inner, 2) {
