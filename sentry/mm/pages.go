@@ -266,7 +266,7 @@ func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
 	}
 	m.hot.note(a)
 	src := p.sub(r)
-	fr, err := m.file.Allocate(uint64(r.Len()), usermem.PageSize)
+	fr, err := m.file.AllocateDirty(uint64(r.Len()), usermem.PageSize)
 	if err != nil {
 		return err
 	}
@@ -321,7 +321,7 @@ func (m *MemoryManager) dropPagesQuietly(r usermem.Range) {
 	m.pmas.list = slices.Delete(m.pmas.list, i, j)
 }
 
-// copyPages fills dst, in the memory file, from p. A page of a host file beyond
+// copyPages fills dst, in the memory file and not clear, from p. A page of a host file beyond
 // the file's end gives memmap.ErrBeyondEnd.
 func (m *MemoryManager) copyPages(dst memmap.Range, p *pma) error {
 	src, err := p.file.Internal(p.fileRange(), usermem.Read)
@@ -330,13 +330,14 @@ func (m *MemoryManager) copyPages(dst memmap.Range, p *pma) error {
 	}
 	b := m.file.Bytes(dst)
 	if !src.Unsafe {
-		copy(b, blockBytes(src))
+		clear(b[copy(b, blockBytes(src)):])
 		return nil
 	}
 	if n, err := safecopy.CopyIn(b, src.Ptr); err != nil {
 		if n < usermem.PageSize {
 			return memmap.ErrBeyondEnd
 		}
+		clear(b[n:])
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package pgalloc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -52,6 +54,8 @@ type File struct {
 
 // run is a run of free bytes.
 type run struct{ start, end uint64 }
+
+func (r run) length() uint64 { return r.end - r.start }
 
 func byStart(a, b run) bool { return a.start < b.start }
 
@@ -106,25 +110,38 @@ func (f *File) Host() platform.HostFile {
 // Allocate returns a run of n bytes (a page multiple), cleared, each page with
 // a count of one, aligned to align (a power of two, at least a page).
 func (f *File) Allocate(n, align uint64) (memmap.Range, error) {
+	r, clean, err := f.allocate(n, align)
+	if err == nil && !clean {
+		f.clear(r)
+	}
+	return r, err
+}
+
+// AllocateDirty is Allocate for a caller that overwrites every byte before it shows the pages to anybody: they may hold what
+// another process has left.
+func (f *File) AllocateDirty(n, align uint64) (memmap.Range, error) {
+	r, _, err := f.allocate(n, align)
+	return r, err
+}
+
+// allocate is Allocate; unless clean, the pages are not clear yet.
+func (f *File) allocate(n, align uint64) (r memmap.Range, clean bool, err error) {
 	if n == 0 || n%usermem.PageSize != 0 {
-		return memmap.Range{}, errors.New("pgalloc: length is not a page multiple")
+		return memmap.Range{}, false, errors.New("pgalloc: length is not a page multiple")
 	}
 	if used, limit := f.used.Add(int64(n)), f.limit.Load(); limit > 0 && used > limit {
 		f.used.Add(-int64(n))
-		return memmap.Range{}, ErrNoMemory
+		return memmap.Range{}, false, ErrNoMemory
 	}
 	f.mu.Lock()
 	r, clean, ok := f.take(n, max(align, usermem.PageSize))
 	f.mu.Unlock()
 	if !ok {
 		f.used.Add(-int64(n))
-		return memmap.Range{}, ErrNoMemory
-	}
-	if !clean {
-		f.clear(r)
+		return memmap.Range{}, false, ErrNoMemory
 	}
 	f.eachCount(r, func(c *atomic.Int32) bool { c.Store(1); return false })
-	return r, nil
+	return r, clean, nil
 }
 
 // dirtyLooks is how many of the runs freed last are looked at for one to use again: about as many as two small processes
@@ -275,27 +292,41 @@ func (f *File) release(r run) {
 	f.used.Add(-int64(r.end - r.start))
 	f.mu.Lock()
 	keep := f.keep.Load()
-	if r.end-r.start <= keep/4 {
+	if r.length() <= keep/4 {
 		f.dirty = append(f.dirty, r)
-		f.dirtyBytes += r.end - r.start
+		f.dirtyBytes += r.length()
 		if f.dirtyBytes <= keep && len(f.dirty) < 1024 {
 			f.mu.Unlock()
 			return
 		}
 		old := f.dirty[:len(f.dirty)/2+1]
-		punch := append([]run(nil), old...)
+		punch := slices.Clone(old)
 		f.dirty = append(f.dirty[:0], f.dirty[len(old):]...)
 		for _, p := range punch {
-			f.dirtyBytes -= p.end - p.start
+			f.dirtyBytes -= p.length()
 		}
 		f.mu.Unlock()
-		for _, p := range punch {
+		for _, p := range merged(punch) {
 			f.punch(p)
 		}
 		return
 	}
 	f.mu.Unlock()
 	f.punch(r)
+}
+
+// merged sorts runs and joins neighbours: what processes shared after a fork comes back page by page.
+func merged(runs []run) []run {
+	slices.SortFunc(runs, func(a, b run) int { return cmp.Compare(a.start, b.start) })
+	out := runs[:1]
+	for _, r := range runs[1:] {
+		if last := &out[len(out)-1]; last.end == r.start {
+			last.end = r.end
+		} else {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // punch gives r back to the host and makes it clean.
