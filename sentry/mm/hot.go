@@ -68,7 +68,7 @@ func (m *MemoryManager) copyHot(n *MemoryManager, v *vma) {
 			return
 		}
 		q := &pma{Range: p.Range, file: m.file, off: fr.Start, prot: p.prot, private: true, own: true}
+		n.hostFill(q)
 		n.addPMA(q)
-		n.hostMap(q)
 	}
 }

@@ -26,14 +26,20 @@ const (
 )
 
 // hostMap queues the host mapping of p. m.mu is held for writing.
-func (m *MemoryManager) hostMap(p *pma) {
+func (m *MemoryManager) hostMap(p *pma) { m.queueMap(p, false) }
+
+// hostFill is hostMap for pages that the Sentry has just filled: the host enters all of them into the page table, which takes
+// less than one fault.
+func (m *MemoryManager) hostFill(p *pma) { m.queueMap(p, true) }
+
+func (m *MemoryManager) queueMap(p *pma, populate bool) {
 	m.stale.Store(true)
 	prot := p.hostProt()
 	if prot == 0 {
 		m.as.Unmap(uintptr(p.Start), uintptr(p.Len()))
 		return
 	}
-	m.as.Map(uintptr(p.Start), uintptr(p.Len()), p.file.Host(), p.off, prot, false)
+	m.as.Map(uintptr(p.Start), uintptr(p.Len()), p.file.Host(), p.off, prot, populate)
 }
 
 // addPMA inserts p, merged with its neighbours where they continue each other.
@@ -276,8 +282,8 @@ func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
 	}
 	m.dropPagesQuietly(r)
 	q := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
+	m.hostFill(q)
 	m.addPMA(q)
-	m.hostMap(q)
 	return nil
 }
 
