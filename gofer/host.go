@@ -23,7 +23,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// openChild opens one entry of a directory. flags must hold O_PATH, O_DIRECTORY, or O_CREAT|O_EXCL.
+// openChild opens one entry of a directory. flags must hold O_PATH, O_DIRECTORY, O_CREAT|O_EXCL, or, where there are no
+// devices, O_NONBLOCK.
 func openChild(dir int, name string, flags, mode uint32) (int, error) {
 	if err := checkName(name); err != nil {
 		return -1, err
@@ -34,7 +35,8 @@ func openChild(dir int, name string, flags, mode uint32) (int, error) {
 	}
 	for {
 		fd, err := unix.Openat2(dir, name, &how)
-		if err != unix.EINTR && err != unix.EAGAIN { // EAGAIN: a rename came in between, see openat2(2)
+		// EAGAIN: a rename came in between, see openat2(2); or, of O_NONBLOCK, a lease is in the way (fcntl(2)).
+		if err != unix.EINTR && (err != unix.EAGAIN || flags&unix.O_NONBLOCK != 0) {
 			return fd, err
 		}
 	}

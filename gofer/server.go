@@ -17,6 +17,8 @@ import (
 type Options struct {
 	// ReadOnly refuses every change with EROFS.
 	ReadOnly bool
+	// NoDevices says that no device node of the tree can be opened: all of its mounts are nodev, and no others appear.
+	NoDevices bool
 	// ProcFD is a directory descriptor of this process's own /proc/self/fd, taken with OpenProcFD before the process
 	// lost sight of /proc. Nil: Serve opens it itself. Several Serve calls may share one.
 	ProcFD *os.File
@@ -46,6 +48,7 @@ type server struct {
 	conn, donate, proc int
 	root               *os.File
 	readOnly           bool
+	noDevices          bool
 	hostSockets        bool
 	mayListen          bool
 	fids               map[uint32]*fid
@@ -86,7 +89,7 @@ func Serve(root, conn, fds *os.File, opts Options) error {
 	defer runtime.KeepAlive(proc) // a collected File would close the descriptor that s.proc is
 	unix.Umask(0)                 // modes of new files are the Sentry's decision
 	s := &server{
-		conn: int(conn.Fd()), donate: int(fds.Fd()), proc: int(proc.Fd()), root: root, readOnly: opts.ReadOnly, hostSockets: opts.HostSockets,
+		conn: int(conn.Fd()), donate: int(fds.Fd()), proc: int(proc.Fd()), root: root, readOnly: opts.ReadOnly, noDevices: opts.NoDevices, hostSockets: opts.HostSockets,
 		mayListen: opts.Listener,
 		fids:      map[uint32]*fid{}, msize: wire.MessageSize, in: make([]byte, 4096), syncs: make(chan struct{}, maxSyncs),
 	}

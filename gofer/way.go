@@ -16,7 +16,7 @@ type way struct {
 	fd   int    // O_PATH
 }
 
-// openBelow opens what a path of names leads to, none of them a link. flags must hold O_PATH or O_DIRECTORY. The caller
+// openBelow opens what a path of names leads to, none of them a link. flags are those of openChild. The caller
 // calls leave at the end of the request.
 func (s *server) openBelow(base int, path string, flags uint32) (int, error) {
 	if len(path) > wire.MaxTarget {

@@ -57,7 +57,7 @@ func serve(conf *Config, roots []*os.File, proc *os.File) int {
 		fds := os.NewFile(uintptr(FirstConn+2*i+1), "donate")
 		e := &conf.Exports[i]
 		wg.Go(func() {
-			err := gofer.Serve(root, conn, fds, gofer.Options{ReadOnly: e.ReadOnly, ProcFD: proc, HostSockets: conf.HostSockets, Listener: true})
+			err := gofer.Serve(root, conn, fds, gofer.Options{ReadOnly: e.ReadOnly, NoDevices: !e.Slave, ProcFD: proc, HostSockets: conf.HostSockets, Listener: true})
 			if err != nil {
 				fmt.Fprintf(os.Stderr, "gofer: %s: %v\n", e.Source, err)
 				mu.Lock()
