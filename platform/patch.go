@@ -56,6 +56,24 @@ type NameReader interface {
 	ReadNames(on bool)
 }
 
+// Echoer is an Answerer that can make calls about descriptors again by itself, for as long as generations (package
+// steady of the Sentry) are what they were.
+type Echoer interface {
+	Answerer
+	// Echo has a call answered as it was. The owner calls it while the application does not run.
+	Echo(e Echo)
+}
+
+// Echo is a call about a descriptor, and its answer.
+type Echo struct {
+	Nr     uintptr // read, recvfrom without an address, or lseek
+	FD     int32
+	Args   [3]uint64 // the second, third and fourth, where they matter, else 0
+	Result uint64
+	Slots  [2]uint32 // generations that are to be
+	Gens   [2]uint64 // these
+}
+
 // NameTable is an AddressSpace in which a NameReader finds a table.
 type NameTable interface {
 	AddressSpace
@@ -67,7 +85,7 @@ type NameTable interface {
 }
 
 // Clock is a Platform that can answer clock_gettime(2) by a page of parameters
-// (ktime.Params), which has the generations of names in its second half. MapClock is called before any address space is made.
+// (ktime.Params), which has the generations of names in its second half and those of package steady before. MapClock is called before any address space is made.
 type Clock interface {
 	MapClock(file HostFile, offset uint64) error
 }

@@ -316,6 +316,7 @@ func Ioctl(t *task, a arguments) (uintptr, error) {
 		return 0, unix.EBADF
 	}
 	defer d.DecRef(t)
+	defer d.Disturb()
 	arg := addr(a[2].Pointer())
 	switch cmd {
 	case fioCLEX, fioNCLEX:

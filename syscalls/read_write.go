@@ -3,6 +3,7 @@ package syscalls
 import (
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 	"ringfort/sentry/wait"
@@ -77,7 +78,16 @@ func onFile(t *task, a arguments, b buffers, op func(t *task, d *vfs.Description
 }
 
 // Read is read(2).
-func Read(t *task, a arguments) (uintptr, error) { return onFile(t, a, oneBuffer, readFile) }
+func Read(t *task, a arguments) (uintptr, error) {
+	return onFile(t, a, oneBuffer, func(t *task, d *vfs.Description, dst usermem.Seq) (uintptr, error) {
+		n, err := readFile(t, d, dst)
+		if !d.Positional() {
+			e := platform.Echo{Nr: unix.SYS_READ, FD: a[0].Int(), Args: [3]uint64{1: a[2].Uint64()}}
+			drained(t, d, dst, int64(n), err, d.NonBlocking(), &e)
+		}
+		return n, err
+	})
+}
 
 // Write is write(2).
 func Write(t *task, a arguments) (uintptr, error) { return onFile(t, a, oneBuffer, writeFile) }
@@ -220,6 +230,12 @@ func Lseek(t *task, a arguments) (uintptr, error) {
 		return 0, unix.EBADF
 	}
 	defer d.DecRef(t)
+	e := platform.Echo{Nr: unix.SYS_LSEEK, FD: a[0].Int(), Args: [3]uint64{a[1].Uint64(), a[2].Uint64()}}
+	stamps, again := seekAgain(t, d, &e)
 	off, err := d.Seek(t, a[1].Int64(), a[2].Int())
+	if again && err == nil {
+		e.Result = uint64(off)
+		t.Echo(&e, stamps[:]...)
+	}
 	return uintptr(off), err
 }

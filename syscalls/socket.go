@@ -334,6 +334,7 @@ func Shutdown(t *task, a arguments) (uintptr, error) {
 		return 0, err
 	}
 	defer d.DecRef(t)
+	defer d.Disturb()
 	return 0, s.Shutdown(t, int(a[1].Int()))
 }
 
@@ -373,6 +374,7 @@ func Setsockopt(t *task, a arguments) (uintptr, error) {
 		return 0, err
 	}
 	defer d.DecRef(t)
+	defer d.Disturb()
 	value := make([]byte, min(n, maxOption))
 	if _, err := t.MM().CopyIn(addr(a[3].Pointer()), value); err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform"
 	"ringfort/sentry/socket"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
@@ -99,7 +100,12 @@ func Recvfrom(t *task, a arguments) (uintptr, error) {
 		receivedArgs.Put(r)
 	}()
 	r.WantFrom = a[4].Pointer() != 0
-	n, err := recv(t, d, s, dst, int(a[3].Int()), r)
+	flags := int(a[3].Int())
+	n, err := recv(t, d, s, dst, flags, r)
+	if a[4].Pointer() == 0 && flags&^(unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL) == 0 {
+		e := platform.Echo{Nr: unix.SYS_RECVFROM, FD: a[0].Int(), Args: [3]uint64{1: a[2].Uint64(), 2: uint64(a[3].Uint())}}
+		drained(t, d, dst, n, err, flags&unix.MSG_DONTWAIT != 0 || d.NonBlocking(), &e)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -125,6 +131,9 @@ func recv(t *task, d *vfs.Description, s socket.Socket, dst usermem.Seq, flags i
 	all := flags&unix.MSG_WAITALL != 0 && flags&unix.MSG_PEEK == 0 && s.Type() == unix.SOCK_STREAM && !dontWait
 	want := int64(dst.Len())
 	n, err := s.Recv(t, dst, flags, r)
+	if err == nil {
+		d.Disturb() // who hears of what was received must not find nothing
+	}
 	if err == nil && (!all || n >= want || n == 0 || r.Control != nil) {
 		return received(n, s, flags, r), nil
 	}

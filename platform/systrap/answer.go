@@ -3,12 +3,15 @@ package systrap
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/platform"
 )
 
 // answerSet are the results that the stub gives by itself to calls that need
-// nothing but the caller's identity, and whether it looks names up. They stand in memory the application can
+// nothing but the caller's identity, to those about descriptors that it has made before, and whether it looks names up. They stand in memory the application can
 // write: it can lie to itself only.
 //
 // mu is a leaf.
@@ -17,6 +20,7 @@ type answerSet struct {
 	t    *thread // nil outside a stub
 	list []answer
 	read bool // the table of names as well
+	echo bool // there may be echoes
 }
 
 type answer struct {
@@ -24,11 +28,28 @@ type answer struct {
 	value uint64
 }
 
-// In the place of an answer: the stub makes the call, or reads the clock page.
+// In the place of an answer: the stub makes the call, reads the clock page, or looks for an echo.
 const (
 	doItself  = ^uint64(0xffe)
 	readClock = ^uint64(0xffd)
+	findEcho  = ^uint64(0xffc)
 )
+
+// echoed are the calls that may have echoes.
+var echoed = [...]uintptr{unix.SYS_READ, unix.SYS_LSEEK, unix.SYS_RECVFROM}
+
+// echo is how the stub finds a call about a descriptor that it can answer: by the number, the descriptor and those of the
+// arguments that matter, as long as two generations are what they were.
+type echo struct {
+	key    uint64 // number, and the descriptor in the upper half
+	rsi    uint64 // lseek
+	rdx    uint64
+	r10    uint32 // recvfrom
+	slots  [2]uint16
+	result uint64
+	gens   [2]uint64
+	_      uint64
+}
 
 // set changes one answer.
 func (a *answerSet) set(nr uintptr, value uint64) {
@@ -75,6 +96,25 @@ func (a *answerSet) readNames(on bool) {
 	}
 }
 
+// repeat puts an echo into the area.
+func (a *answerSet) repeat(e *platform.Echo) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.t == nil {
+		return
+	}
+	*(*echo)(unsafe.Add(a.t.mem, offEchoes+unsafe.Sizeof(echo{})*uintptr(e.FD%echoes))) = echo{
+		key: uint64(e.Nr) | uint64(uint32(e.FD))<<32, rsi: e.Args[0], rdx: e.Args[1], r10: uint32(e.Args[2]),
+		slots: [2]uint16{uint16(e.Slots[0]), uint16(e.Slots[1])}, result: e.Result, gens: e.Gens,
+	}
+	if !a.echo {
+		a.echo = true
+		for _, nr := range echoed {
+			atomic.StoreUint64(a.t.u64(offAnswers+8*nr), findEcho)
+		}
+	}
+}
+
 // table is what offNames has. a.mu is held.
 func (a *answerSet) table() uint64 {
 	if a.read {
@@ -105,5 +145,14 @@ func (a *answerSet) withdraw() {
 	atomic.StoreUint64(a.t.u64(offNames), 0)
 	for _, v := range a.list {
 		atomic.StoreUint64(a.t.u64(offAnswers+8*v.nr), noAnswer)
+	}
+	if a.echo {
+		a.echo = false
+		for _, nr := range echoed {
+			atomic.StoreUint64(a.t.u64(offAnswers+8*nr), noAnswer)
+		}
+		for i := range uintptr(echoes) {
+			atomic.StoreUint64(a.t.u64(offEchoes+unsafe.Sizeof(echo{})*i), noAnswer)
+		}
 	}
 }

@@ -402,9 +402,13 @@ func (c *context) Release() {
 	c.leave()
 }
 
+// Echo implements platform.Echoer.
+func (c *context) Echo(e platform.Echo) { c.answer.repeat(&e) }
+
 var (
 	_ platform.Context    = (*context)(nil)
 	_ platform.NameReader = (*context)(nil)
+	_ platform.Echoer     = (*context)(nil)
 	_ platform.Carrier    = (*context)(nil)
 	_ platform.Loader     = (*context)(nil)
 )

@@ -24,10 +24,11 @@ const (
 	titleSize = 0x400 // bytes; the last is not zero (see setTitles)
 	titlePage = 0x1000
 	// namesAddr is the table of answers about names, read-only, where one is shown; the
-	// clock page has their generations at clockNames.
-	namesAddr  = stubBase + 0x80000
-	namesMax   = 0x40000
-	clockNames = 0x800
+	// clock page has their generations at clockNames, and those of package steady at clockSteady.
+	namesAddr   = stubBase + 0x80000
+	namesMax    = 0x40000
+	clockNames  = 0x800
+	clockSteady = 0x400
 	// areaAddr is where the thread areas are, one for each thread number.
 	areaAddr = stubBase + 0x100000
 	areaSize = 0x8000
@@ -87,6 +88,8 @@ const (
 	offEntries   = 0x200 // what cmdMap carries out: number and six arguments each
 	maxCarried   = 3
 	offPath      = 0x300 // a path, while it is looked up in the table of names
+	offEchoes    = 0x400 // echoes of 64 bytes each: answers to calls about descriptors, at the lower bits of theirs
+	echoes       = 16
 	offAnswers   = 0x800 // 256 u64: results of calls answered by the stub
 	answers      = 256
 	xsaveBuf     = 0x1000

@@ -169,6 +169,8 @@ TEXT ·stubEnter(SB),NOSPLIT|NOFRAME,$0
 	JEQ	itself
 	CMPQ	R11, $-4094
 	JEQ	clock
+	CMPQ	R11, $-4093
+	JEQ	echo
 	MOVQ	R11, AX
 	JMP	·stubAnswer(SB)
 itself:
@@ -176,6 +178,8 @@ itself:
 	JMP	·stubAnswer(SB)
 clock:
 	JMP	·stubClock(SB)
+echo:
+	JMP	·stubEcho(SB)
 slow:
 	CMPQ	0x160(GS), $0
 	JNE	names
@@ -183,6 +187,54 @@ slow:
 	JMP	·stubSave(SB)
 names:
 	JMP	·stubNames(SB)
+
+// stubEcho answers a call about a descriptor as it was answered before, if the area has
+// an echo of it and the generations that it names in the clock page are what they were.
+TEXT ·stubEcho(SB),NOSPLIT|NOFRAME,$0
+	MOVL	DI, CX
+	ANDL	$15, CX
+	SHLL	$6, CX
+	ADDQ	0x1b8(GS), CX
+	MOVL	DI, R11
+	SHLQ	$32, R11
+	ORQ	AX, R11
+	CMPQ	R11, 0x400(CX)
+	JNE	ask
+	CMPQ	DX, 0x410(CX)
+	JNE	ask
+	TESTL	AX, AX // read
+	JZ	held
+	CMPL	AX, $8 // lseek
+	JEQ	seek
+	TESTQ	R8, R8
+	JNZ	ask
+	CMPL	R10, 0x418(CX)
+	JNE	ask
+	JMP	held
+seek:
+	CMPQ	SI, 0x408(CX)
+	JNE	ask
+held:
+	MOVQ	DI, 0x110(GS)
+	MOVQ	$CLOCK, DI
+	MOVWLZX	0x41c(CX), R11
+	ANDL	$127, R11
+	MOVQ	0x400(DI)(R11*8), R11
+	CMPQ	R11, 0x428(CX)
+	JNE	stale
+	MOVWLZX	0x41e(CX), R11
+	ANDL	$127, R11
+	MOVQ	0x400(DI)(R11*8), R11
+	CMPQ	R11, 0x430(CX)
+	JNE	stale
+	MOVQ	0x110(GS), DI
+	MOVQ	0x420(CX), AX
+	JMP	·stubAnswer(SB)
+stale:
+	MOVQ	0x110(GS), DI
+ask:
+	MOVL	$1, R11
+	JMP	·stubSave(SB)
 
 // stubNames finds path and argument of the calls that are looked up in the table of
 // names: CX and R11.

@@ -43,6 +43,7 @@ type Task struct {
 	maskSaved  bool
 	lastFault  faultMemory
 	names      taskNames
+	asked      *asked
 	clearTID   usermem.Addr // set_tid_address(2)
 	setTID     usermem.Addr // CLONE_CHILD_SETTID, until the task has started
 	robust     RobustList

@@ -52,6 +52,9 @@ const (
 	OffStart  = 32 // Sec of clock ID c is at OffStart + c*StartSize, Nsec 8 bytes on
 	StartSize = 16
 
+	// ParamsMax is how long Params may be: others have what is behind.
+	ParamsMax = 0x400
+
 	Shift     = 32
 	NumClocks = unix.CLOCK_TAI + 1
 )

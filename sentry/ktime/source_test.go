@@ -27,7 +27,7 @@ func TestLayout(t *testing.T) {
 			t.Errorf("%s is at %d, not %d", name, at[0], at[1])
 		}
 	}
-	if unsafe.Sizeof(p) > 4096 {
+	if unsafe.Sizeof(p) > ParamsMax {
 		t.Error("Params do not fit a page")
 	}
 }

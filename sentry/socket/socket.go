@@ -47,6 +47,14 @@ type Socket interface {
 	Timeouts() (recv, send int64)
 }
 
+// Teller is a Socket that may be sure of what there is to receive.
+type Teller interface {
+	Socket
+	// TellsArrivals reports whether the queue is notified of everything that can be received, and of every error and
+	// end, when it has come and before whoever sent it goes on.
+	TellsArrivals() bool
+}
+
 // SendArgs is what accompanies the data of a send.
 type SendArgs struct {
 	// To is the destination address, nil for the peer.

@@ -32,6 +32,8 @@ type Description struct {
 
 	async asyncState
 
+	repeats repeats
+
 	watchers releaseWatchers
 }
 
@@ -74,6 +76,7 @@ func (d *Description) SetFlags(flags uint32) error {
 	for {
 		old := d.flags.Load()
 		if d.flags.CompareAndSwap(old, old&^settable|flags&settable) {
+			d.Disturb()
 			return nil
 		}
 	}
@@ -122,6 +125,14 @@ func (d *Description) learnOffset() {
 	}
 }
 
+// moveTo sets the offset. d.offMu is held.
+func (d *Description) moveTo(off int64) {
+	if d.off != off {
+		d.off = off
+		d.Disturb()
+	}
+}
+
 // Read reads at the description's offset and advances it.
 func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 	if !d.Readable() {
@@ -130,6 +141,7 @@ func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 	if !d.positional {
 		n, err := d.file.Read(c, d, dst, 0)
 		if n > 0 {
+			d.Disturb()
 			d.notify(unix.IN_ACCESS)
 		}
 		return n, err
@@ -139,7 +151,7 @@ func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 	d.learnOffset()
 	n, err := d.file.Read(c, d, dst, d.off)
 	if n > 0 {
-		d.off += n
+		d.moveTo(d.off + n)
 		d.notify(unix.IN_ACCESS)
 	}
 	return n, err
@@ -162,7 +174,7 @@ func (d *Description) Write(c Caller, src usermem.Seq) (int64, error) {
 	d.learnOffset()
 	n, end, err := d.file.Write(c, d, src, d.off)
 	if n > 0 {
-		d.off = end
+		d.moveTo(end)
 		d.notify(unix.IN_MODIFY)
 	}
 	return n, err
@@ -212,7 +224,7 @@ func (d *Description) Seek(c Caller, off int64, whence int32) (int64, error) {
 	d.learnOffset()
 	n, err := s.Seek(c, d, off, whence, d.off)
 	if err == nil {
-		d.off = n
+		d.moveTo(n)
 	}
 	return n, err
 }
@@ -229,13 +241,17 @@ func (d *Description) ReadDir(c Caller, emit func(e Dirent) bool) error {
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
 	pos, err := r.ReadDir(c, d, d.off, emit)
-	d.off = pos
+	d.moveTo(pos)
 	return err
 }
 
 // Poll returns which events in mask are ready.
 func (d *Description) Poll(mask wait.Events) wait.Events {
-	return d.file.Poll(mask | wait.Err | wait.HUp)
+	ev := d.file.Poll(mask | wait.Err | wait.HUp)
+	if ev&arrivals != 0 {
+		d.Disturb() // who is told must not find nothing
+	}
+	return ev
 }
 
 // Queue returns the queue notified of readiness changes, nil if there are none.

@@ -132,6 +132,8 @@ func (t *FDTable) put(fd int32, d *Description, cloexec bool) (old *Description)
 	s.cloexec[fd] = cloexec
 	if old == nil {
 		t.used++
+	} else {
+		old.Disturb()
 	}
 	return old
 }
@@ -149,6 +151,7 @@ func (t *FDTable) Remove(fd int32) *Description {
 	if d != nil {
 		t.used--
 		t.next = min(t.next, fd)
+		d.Disturb()
 	}
 	return d
 }
@@ -219,7 +222,9 @@ func (t *FDTable) closeWhere(c Caller, want func(fd int32, cloexec bool) bool) {
 	s := t.tab.Load()
 	for fd := range s.slot {
 		if s.slot[fd].Load() != nil && want(int32(fd), s.cloexec[fd]) {
-			gone = append(gone, s.slot[fd].Swap(nil))
+			d := s.slot[fd].Swap(nil)
+			d.Disturb()
+			gone = append(gone, d)
 			t.used--
 			t.next = min(t.next, int32(fd))
 		}

@@ -18,6 +18,7 @@ func (d *Description) release(c Caller) {
 		notifyUnused(in)
 	}
 	d.SetAsync(false, 0)
+	d.unwatch()
 	d.file.Release(c)
 	if d.wrote {
 		b.putWrite()
@@ -42,7 +43,7 @@ func (d *Description) Offset() int64 {
 func (d *Description) WithOffset(f func(off int64) int64) {
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
-	d.off = f(d.off)
+	d.moveTo(f(d.off))
 }
 
 // Positional reports whether the description has an offset.

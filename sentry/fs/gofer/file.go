@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
 	"ringfort/sentry/memmap"
+	"ringfort/sentry/steady"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 )
@@ -272,7 +273,11 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 	}
 	for {
 		old := in.size.Load()
-		if end <= old || in.size.CompareAndSwap(old, end) {
+		if end <= old {
+			break
+		}
+		if in.size.CompareAndSwap(old, end) {
+			in.sized.Disturb()
 			break
 		}
 	}
@@ -317,6 +322,14 @@ func (f *regFile) Seek(_ vfs.Caller, _ *vfs.Description, off int64, whence int32
 		}
 	}
 	return vfs.SeekSize(off, whence, cur, f.in.size.Load())
+}
+
+// SizeMark implements vfs.Sized.
+func (f *regFile) SizeMark() *steady.Mark {
+	if f.in.fs.shared {
+		return nil
+	}
+	return &f.in.sized
 }
 
 // Sync writes the file to the disk.

@@ -175,7 +175,7 @@ func (in *inode) Pages(off, n uint64, at usermem.Access) (memmap.File, memmap.Ra
 		if err := unix.Fstat(in.data.any(), &st); err != nil {
 			return nil, memmap.Range{}, err
 		}
-		in.size.Store(st.Size)
+		in.setSize(st.Size)
 	}
 	end := pageUp(uint64(in.size.Load()))
 	if off >= end {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
 	"ringfort/sentry/fs/fsutil"
+	"ringfort/sentry/steady"
 	"ringfort/sentry/vfs"
 )
 
@@ -27,6 +28,7 @@ type inode struct {
 	// dirty: written to since the last sync.
 	dirty    atomic.Bool
 	size     atomic.Int64 // of a regular file
+	sized    steady.Mark  // of size
 	rewrites rewrites
 	// checked is when the host was last asked, since start.
 	checked atomic.Int64
@@ -76,6 +78,14 @@ type inode struct {
 	mappings fsutil.Mappings
 }
 
+// setSize changes the size and returns what it was.
+func (in *inode) setSize(n int64) (old int64) {
+	if old = in.size.Swap(n); old != n {
+		in.sized.Disturb()
+	}
+	return old
+}
+
 // setAttr stores what the host said.
 func (in *inode) setAttr(a *wire.Attr) {
 	in.attrMu.Lock()
@@ -85,7 +95,7 @@ func (in *inode) setAttr(a *wire.Attr) {
 	in.SetOwner(in.fs.ids.owner(a.UID, a.GID))
 	in.SetNlink(a.Nlink)
 	in.Rdev = a.Rdev
-	in.size.Store(int64(a.Size))
+	in.setSize(int64(a.Size))
 	if in.fs.shared {
 		in.checked.Store(int64(time.Since(start)))
 	}
@@ -330,7 +340,7 @@ func (in *inode) truncateHere(ch *Change) bool {
 	if err != nil {
 		return false
 	}
-	old := in.size.Swap(int64(ch.Size))
+	old := in.setSize(int64(ch.Size))
 	in.attrMu.Lock()
 	in.attr.Size = ch.Size
 	in.attrMu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/pgalloc"
+	"ringfort/sentry/steady"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 )
@@ -124,7 +125,7 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src seq, off int64) (i
 		src = src.Drop(k)
 	}
 	if end := off + done; end > in.size.Load() {
-		in.size.Store(end)
+		in.setSize(end)
 	}
 	if done == 0 {
 		return 0, off, err
@@ -186,6 +187,12 @@ func (in *inode) recount() {
 
 func roundUp(n int64) int64 { return (n + usermem.PageMask) &^ usermem.PageMask }
 
+// setSize changes the size. in.mu is held for writing.
+func (in *inode) setSize(n int64) {
+	in.size.Store(n)
+	in.sized.Disturb()
+}
+
 // truncate changes the size.
 func (in *inode) truncate(c vfs.Caller, size int64) error {
 	if in.Type() != unix.S_IFREG {
@@ -198,7 +205,7 @@ func (in *inode) truncate(c vfs.Caller, size int64) error {
 		in.mu.Unlock()
 		return unix.EPERM
 	}
-	in.size.Store(size)
+	in.setSize(size)
 	if size < old {
 		in.obj.Punch(uint64(size), uint64(roundUp(old)))
 		in.recount()
@@ -229,6 +236,9 @@ func (f *regFile) Seek(_ vfs.Caller, _ *vfs.Description, off int64, whence int32
 	}
 	return size, nil
 }
+
+// SizeMark implements vfs.Sized.
+func (f *regFile) SizeMark() *steady.Mark { return &f.in.sized }
 
 // Sync does nothing: memory is all there is.
 func (*regFile) Sync(vfs.Caller, bool) error { return nil }
@@ -267,7 +277,7 @@ func (f *regFile) Allocate(c vfs.Caller, mode uint32, off, length int64) error {
 		return err
 	}
 	if mode&unix.FALLOC_FL_KEEP_SIZE == 0 && end > in.size.Load() {
-		in.size.Store(end)
+		in.setSize(end)
 	}
 	in.touch(c)
 	return nil

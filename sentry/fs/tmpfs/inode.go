@@ -12,6 +12,7 @@ import (
 	"ringfort/sentry/auth"
 	"ringfort/sentry/fs/fsutil"
 	"ringfort/sentry/pgalloc"
+	"ringfort/sentry/steady"
 	"ringfort/sentry/vfs"
 )
 
@@ -34,7 +35,8 @@ type inode struct {
 
 	// Of a regular file.
 	obj      *pgalloc.Object
-	size     atomic.Int64 // changed with mu held
+	size     atomic.Int64 // changed by setSize with mu held
+	sized    steady.Mark  // of size
 	charged  int64        // bytes counted in fs.used
 	seals    atomic.Uint32
 	mappings fsutil.Mappings

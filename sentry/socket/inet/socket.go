@@ -199,6 +199,9 @@ func (s *Socket) stream() bool { return s.Type() == unix.SOCK_STREAM }
 // Queue is notified of readiness changes.
 func (s *Socket) Queue() *wait.Queue { return &s.queue }
 
+// TellsArrivals implements socket.Teller.
+func (s *Socket) TellsArrivals() bool { return true }
+
 // Poll is tcp_poll or datagram_poll of Linux.
 func (s *Socket) Poll(mask wait.Events) wait.Events {
 	if l := s.link.Load(); l != nil {

@@ -115,6 +115,9 @@ func (s *Socket) stream() bool { return s.Type() == unix.SOCK_STREAM }
 // datagram tells whether the socket needs no connection.
 func (s *Socket) datagram() bool { return s.Type() == unix.SOCK_DGRAM }
 
+// TellsArrivals implements socket.Teller.
+func (s *Socket) TellsArrivals() bool { return s.host.Load() == nil }
+
 // Queue is notified of readiness changes.
 func (s *Socket) Queue() *wait.Queue { return &s.queue }
 

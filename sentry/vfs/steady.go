@@ -1,0 +1,58 @@
+package vfs
+
+import (
+	"sync/atomic"
+
+	"ringfort/sentry/steady"
+	"ringfort/sentry/wait"
+)
+
+// Sized is a regular file whose size changes through its inode alone, and only there.
+type Sized interface {
+	// SizeMark returns what every change of the size disturbs; nil if the host changes it as well.
+	SizeMark() *steady.Mark
+}
+
+// repeats is how a description tells for how long calls about it return the same. It
+// is disturbed by all that is done with the description and can be told by such a call,
+// and when a descriptor ceases to mean it.
+type repeats struct {
+	mark  steady.Mark
+	watch atomic.Pointer[wait.Waiter]
+}
+
+// arrivals are the events by which a file says that there may be more to read, or an error.
+const arrivals = wait.Readable | wait.RdBand | wait.Pri | wait.RdHUp | wait.HUp | wait.Err
+
+// NoteEmpty is called before a look whether there is anything to read. That there is
+// nothing remains so for as long as the stamp holds.
+func (d *Description) NoteEmpty() steady.Stamp {
+	if q := d.file.Queue(); q != nil && d.repeats.watch.Load() == nil {
+		w := &wait.Waiter{To: (*disturber)(d)}
+		q.Add(w, arrivals) // first: whoever finds watch set relies on it
+		if !d.repeats.watch.CompareAndSwap(nil, w) {
+			w.Remove()
+		}
+	}
+	return d.repeats.mark.Note()
+}
+
+// NoteOffset is called before a look at the offset of a Sized file.
+func (d *Description) NoteOffset() steady.Stamp { return d.repeats.mark.Note() }
+
+// Disturb is called when what a call about d returns may have changed otherwise than by
+// an arrival.
+func (d *Description) Disturb() { d.repeats.mark.Disturb() }
+
+// disturber is a description that hears of arrivals.
+type disturber Description
+
+// Notify implements wait.Notifiee.
+func (d *disturber) Notify(*wait.Waiter, wait.Events) { d.repeats.mark.Disturb() }
+
+// unwatch ends that. The description has no users any more.
+func (d *Description) unwatch() {
+	if w := d.repeats.watch.Load(); w != nil {
+		w.Remove()
+	}
+}

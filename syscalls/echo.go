@@ -1,0 +1,58 @@
+package syscalls
+
+import (
+	"golang.org/x/sys/unix"
+
+	"ringfort/platform"
+	"ringfort/sentry/kernel"
+	"ringfort/sentry/socket"
+	"ringfort/sentry/steady"
+	"ringfort/sentry/usermem"
+	"ringfort/sentry/vfs"
+	"ringfort/sentry/wait"
+)
+
+// Calls about descriptors that platforms answer again by themselves (package steady).
+
+// seekAgain reports whether a seek is one that was just made, which moves nothing unless something else did since, and
+// takes the stamps of what its result depends on.
+func seekAgain(t *task, d *vfs.Description, e *platform.Echo) (stamps [2]steady.Stamp, again bool) {
+	f, ok := d.File().(vfs.Sized)
+	if !ok || !t.Repeats(e) {
+		return stamps, false
+	}
+	switch whence := int32(e.Args[1]); {
+	case whence == unix.SEEK_SET, whence == unix.SEEK_CUR && e.Args[0] == 0:
+		stamps[0] = d.NoteOffset()
+		return stamps, true
+	case whence == unix.SEEK_END && f.SizeMark() != nil:
+		stamps[0], stamps[1] = d.NoteOffset(), f.SizeMark().Note()
+		return stamps, true
+	}
+	return stamps, false
+}
+
+// drained is called when a call has received n bytes of a stream into dst, or failed with err. Who has found out before that
+// nothing more is there by asking once more will do so again: then it is told without a call. dontWait says that such a call
+// does not wait.
+func drained(t *task, d *vfs.Description, dst usermem.Seq, n int64, err error, dontWait bool, e *platform.Echo) {
+	switch {
+	case !dontWait || err != nil && err != unix.EAGAIN:
+		return
+	case err == unix.EAGAIN:
+		if !t.Repeats(e) {
+			return
+		}
+	case n <= 0 || n == int64(dst.Len()) || !t.Repeated(e):
+		return
+	}
+	s, ok := d.File().(socket.Teller)
+	if !ok || s.Type() != unix.SOCK_STREAM || !s.TellsArrivals() {
+		return
+	}
+	stamp := d.NoteEmpty()
+	if d.Poll(wait.Readable|wait.RdHUp) == 0 {
+		e.Result = kernel.Failure(unix.EAGAIN)
+		t.Echo(e, stamp)
+	}
+}
