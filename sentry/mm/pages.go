@@ -238,20 +238,15 @@ func (m *MemoryManager) populateWhole(v *vma) {
 // allocate gives r, in v and without pages, fresh private pages; if memory is
 // short, only the page at a. With touch the host makes them present at once.
 func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr, touch bool) error {
-	fr, err := m.file.Allocate(uint64(r.Len()), usermem.PageSize)
+	fr, there, err := m.file.AllocateTold(uint64(r.Len()), usermem.PageSize)
 	if err != nil {
 		r = usermem.Range{Start: a.RoundDown(), End: a.RoundDown() + usermem.PageSize}
-		if fr, err = m.file.Allocate(usermem.PageSize, usermem.PageSize); err != nil {
+		if fr, there, err = m.file.AllocateTold(usermem.PageSize, usermem.PageSize); err != nil {
 			return err
 		}
 	}
 	p := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
-	if touch {
-		m.stale.Store(true)
-		m.as.Map(uintptr(r.Start), uintptr(r.Len()), p.file.Host(), p.off, p.hostProt(), true)
-	} else {
-		m.hostMap(p)
-	}
+	m.queueMap(p, touch || there)
 	m.addPMA(p)
 	return nil
 }

@@ -110,17 +110,26 @@ func (f *File) Host() platform.HostFile {
 // Allocate returns a run of n bytes (a page multiple), cleared, each page with
 // a count of one, aligned to align (a power of two, at least a page).
 func (f *File) Allocate(n, align uint64) (memmap.Range, error) {
+	r, _, err := f.AllocateTold(n, align)
+	return r, err
+}
+
+// AllocateTold is Allocate, and tells whether all pages are there already: to map them takes no more memory.
+func (f *File) AllocateTold(n, align uint64) (r memmap.Range, there bool, err error) {
 	r, clean, err := f.allocate(n, align)
 	if err == nil && !clean {
-		f.clear(r)
+		there = f.clear(r)
 	}
-	return r, err
+	return r, there, err
 }
 
 // AllocateDirty is Allocate for a caller that overwrites every byte before it shows the pages to anybody: they may hold what
 // another process has left.
 func (f *File) AllocateDirty(n, align uint64) (memmap.Range, error) {
-	r, _, err := f.allocate(n, align)
+	r, clean, err := f.allocate(n, align)
+	if err == nil && !clean {
+		f.reach(r)
+	}
 	return r, err
 }
 

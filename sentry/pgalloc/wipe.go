@@ -1,6 +1,9 @@
 package pgalloc
 
 import (
+	"sync/atomic"
+	"unsafe"
+
 	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/memmap"
@@ -30,24 +33,47 @@ func (f *File) seek(off uint64, whence uintptr) (uint64, unix.Errno) {
 	return uint64(n), errno
 }
 
-// clear makes all pages of r clear.
-func (f *File) clear(r memmap.Range) {
-	if r.Len() <= usermem.PageSize || !f.Wipe(r, int(r.Len()/usermem.PageSize)) {
-		clear(f.Bytes(r))
+// aroundBytes is how much the host enters into the page table at a fault that reads (fault_around_bytes of Linux): so
+// much as lies around it and is there.
+const aroundBytes = 64 << 10
+
+// reach has the host enter the pages of r, which are there, into our page table. To write to them faults once for each.
+func (f *File) reach(r memmap.Range) {
+	for off := r.Start; off < r.End; off = (off + aroundBytes) &^ (aroundBytes - 1) {
+		atomic.LoadUint32((*uint32)(unsafe.Add(f.base, off)))
 	}
+}
+
+// clear makes all pages of r clear. It reports whether all of them are there.
+func (f *File) clear(r memmap.Range) bool {
+	pages := int(r.Len() / usermem.PageSize)
+	if pages > 1 {
+		if n, ok := f.wipe(r, pages); ok {
+			return n == pages
+		}
+	}
+	clear(f.Bytes(r))
+	return true
 }
 
 // Wipe clears the pages of r that are there, if these are at most most; false: there are more, or the host does not say which.
 // It may have cleared some then. The caller holds all references on r.
 func (f *File) Wipe(r memmap.Range, most int) bool {
+	_, ok := f.wipe(r, most)
+	return ok
+}
+
+// wipe is Wipe; n is how many pages it has cleared.
+func (f *File) wipe(r memmap.Range, most int) (n int, ok bool) {
 	for r.Start < r.End {
 		d, ok := f.data(r)
-		if !ok || d.Len() > uint64(max(most, 0))*usermem.PageSize {
-			return false
+		if !ok || d.Len() > uint64(most-n)*usermem.PageSize {
+			return n, false
 		}
-		most -= int(d.Len() / usermem.PageSize)
+		n += int(d.Len() / usermem.PageSize)
+		f.reach(d)
 		clear(f.Bytes(d))
 		r.Start = d.End
 	}
-	return true
+	return n, true
 }
