@@ -235,6 +235,9 @@ func (m *MemoryManager) populateWhole(v *vma) {
 	m.addPMA(p)
 }
 
+// fillPages is how many pages at the start of a run are worth a mapping of their own, for the faults that it saves.
+const fillPages = 8
+
 // allocate gives r, in v and without pages, fresh private pages; if memory is
 // short, only the page at a. With touch the host makes them present at once.
 func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr, touch bool) error {
@@ -246,7 +249,17 @@ func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr, touch 
 		}
 	}
 	p := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
-	m.queueMap(p, touch || there)
+	switch whole := uint64(r.Len()); {
+	case touch || there == whole:
+		m.hostFill(p)
+	case there < fillPages*usermem.PageSize:
+		m.hostMap(p)
+	default:
+		// What is there is what the last one to have the run has touched, and this one will, perhaps.
+		mid := r.Start + usermem.Addr(there)
+		m.hostFill(p.sub(usermem.Range{Start: r.Start, End: mid}))
+		m.hostMap(p.sub(usermem.Range{Start: mid, End: r.End}))
+	}
 	m.addPMA(p)
 	return nil
 }

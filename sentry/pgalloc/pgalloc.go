@@ -114,8 +114,8 @@ func (f *File) Allocate(n, align uint64) (memmap.Range, error) {
 	return r, err
 }
 
-// AllocateTold is Allocate, and tells whether all pages are there already: to map them takes no more memory.
-func (f *File) AllocateTold(n, align uint64) (r memmap.Range, there bool, err error) {
+// AllocateTold is Allocate, and tells how many bytes from the start on are there already: to map them takes no more memory.
+func (f *File) AllocateTold(n, align uint64) (r memmap.Range, there uint64, err error) {
 	r, clean, err := f.allocate(n, align)
 	if err == nil && !clean {
 		there = f.clear(r)

@@ -44,16 +44,16 @@ func (f *File) reach(r memmap.Range) {
 	}
 }
 
-// clear makes all pages of r clear. It reports whether all of them are there.
-func (f *File) clear(r memmap.Range) bool {
+// clear makes all pages of r clear. It returns how many bytes from the start on are there.
+func (f *File) clear(r memmap.Range) (there uint64) {
 	pages := int(r.Len() / usermem.PageSize)
 	if pages > 1 {
-		if n, ok := f.wipe(r, pages); ok {
-			return n == pages
+		if there, ok := f.wipe(r, pages); ok {
+			return there
 		}
 	}
 	clear(f.Bytes(r))
-	return true
+	return r.Len()
 }
 
 // Wipe clears the pages of r that are there, if these are at most most; false: there are more, or the host does not say which.
@@ -63,17 +63,20 @@ func (f *File) Wipe(r memmap.Range, most int) bool {
 	return ok
 }
 
-// wipe is Wipe; n is how many pages it has cleared.
-func (f *File) wipe(r memmap.Range, most int) (n int, ok bool) {
-	for r.Start < r.End {
+// wipe is Wipe, and returns how many bytes from the start on are there.
+func (f *File) wipe(r memmap.Range, most int) (there uint64, ok bool) {
+	for start := r.Start; r.Start < r.End; {
 		d, ok := f.data(r)
-		if !ok || d.Len() > uint64(most-n)*usermem.PageSize {
-			return n, false
+		if !ok || d.Len() > uint64(most)*usermem.PageSize {
+			return 0, false
 		}
-		n += int(d.Len() / usermem.PageSize)
+		if d.Start == start {
+			there = d.Len()
+		}
+		most -= int(d.Len() / usermem.PageSize)
 		f.reach(d)
 		clear(f.Bytes(d))
 		r.Start = d.End
 	}
-	return n, true
+	return there, true
 }
