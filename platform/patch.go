@@ -1,5 +1,7 @@
 package platform
 
+import "golang.org/x/sys/unix"
+
 // CallSite is a place in application code where the platform would like to
 // replace a trapping SYSCALL instruction by something faster.
 type CallSite struct {
@@ -62,6 +64,9 @@ type Echoer interface {
 	Answerer
 	// Echo has a call answered as it was. The owner calls it while the application does not run.
 	Echo(e Echo)
+	// EchoStat has fstat(2) of a descriptor answered with st, a struct stat, until any call is made. It reports
+	// whether it came to that the last time. Called as Echo.
+	EchoStat(fd int32, st unix.Stat_t, slots [2]uint32, gens [2]uint64) (used bool)
 }
 
 // Echo is a call about a descriptor, and its answer.

@@ -23,13 +23,31 @@ func seekAgain(t *task, d *vfs.Description, e *platform.Echo) (stamps [2]steady.
 	}
 	switch whence := int32(e.Args[1]); {
 	case whence == unix.SEEK_SET, whence == unix.SEEK_CUR && e.Args[0] == 0:
-		stamps[0] = d.NoteOffset()
+		stamps[0] = d.Note()
 		return stamps, true
 	case whence == unix.SEEK_END && f.SizeMark() != nil:
-		stamps[0], stamps[1] = d.NoteOffset(), f.SizeMark().Note()
+		stamps[0], stamps[1] = d.Note(), f.SizeMark().Note()
 		return stamps, true
 	}
 	return stamps, false
+}
+
+// echoStat tells the platform what fstat(2) returns for a file that was just opened. open was noted before.
+func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp) {
+	f, ok := d.File().(vfs.StatNoter)
+	if !ok {
+		return
+	}
+	told, ok := f.NoteStat()
+	if !ok {
+		return
+	}
+	st, err := d.Stat(t)
+	if err != nil {
+		return
+	}
+	out := toStat(t, &st)
+	t.EchoStat(fd, &out, [2]steady.Stamp{open, told})
 }
 
 // drained is called when a call has received n bytes of a stream into dst, or failed with err. Who has found out before that

@@ -3,6 +3,7 @@ package syscalls
 import (
 	"golang.org/x/sys/unix"
 
+	"ringfort/sentry/steady"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 )
@@ -84,7 +85,18 @@ func openHow(t *task, dirfd int32, name addr, how vfs.OpenHow) (uintptr, error) 
 		return 0, err
 	}
 	defer d.DecRef(t)
+	stats := t.Stats()
+	var open steady.Stamp
+	if stats {
+		open = d.Note()
+	}
 	fd, err := t.NewFD(d, 0, how.Flags&unix.O_CLOEXEC != 0)
+	if err == nil {
+		t.Opened(fd)
+		if stats {
+			echoStat(t, d, fd, open)
+		}
+	}
 	return uintptr(fd), err
 }
 

@@ -28,14 +28,19 @@ func mapOwner(t *task, st *unix.Statx_t) {
 }
 
 func copyOutStat(t *task, at addr, st *unix.Statx_t) error {
+	out := toStat(t, st)
+	return usermem.CopyOutVal(t.MM(), at, &out)
+}
+
+// toStat returns st as stat(2) has it, for t.
+func toStat(t *task, st *unix.Statx_t) unix.Stat_t {
 	mapOwner(t, st)
-	out := unix.Stat_t{
+	return unix.Stat_t{
 		Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino, Nlink: uint64(st.Nlink), Mode: uint32(st.Mode),
 		Uid: st.Uid, Gid: st.Gid, Rdev: unix.Mkdev(st.Rdev_major, st.Rdev_minor), Size: int64(st.Size),
 		Blksize: int64(st.Blksize), Blocks: int64(st.Blocks),
 		Atim: toTimespec(st.Atime), Mtim: toTimespec(st.Mtime), Ctim: toTimespec(st.Ctime),
 	}
-	return usermem.CopyOutVal(t.MM(), at, &out)
 }
 
 func toTimespec(x unix.StatxTimestamp) unix.Timespec {
@@ -98,6 +103,7 @@ func fstat(t *task, fd int32, out addr) (uintptr, error) {
 	if d == nil {
 		return 0, unix.EBADF
 	}
+	t.AskedStat(fd)
 	st, err := d.Stat(t)
 	d.DecRef(t)
 	if err != nil {

@@ -21,6 +21,7 @@ type answerSet struct {
 	list []answer
 	read bool // the table of names as well
 	echo bool // there may be echoes
+	stat bool // there may be a statEcho
 }
 
 type answer struct {
@@ -28,11 +29,12 @@ type answer struct {
 	value uint64
 }
 
-// In the place of an answer: the stub makes the call, reads the clock page, or looks for an echo.
+// In the place of an answer: the stub makes the call, reads the clock page, or looks for an echo or a statEcho.
 const (
 	doItself  = ^uint64(0xffe)
 	readClock = ^uint64(0xffd)
 	findEcho  = ^uint64(0xffc)
+	findStat  = ^uint64(0xffb)
 )
 
 // echoed are the calls that may have echoes.
@@ -49,6 +51,16 @@ type echo struct {
 	result uint64
 	gens   [2]uint64
 	_      uint64
+}
+
+// statEcho is how the stub finds the result of an fstat.
+type statEcho struct {
+	fd    uint64 // and 1; 0: there is none
+	slots [2]uint32
+	gens  [2]uint64
+	used  uint32 // set by the stub
+	_     [7]uint32
+	stat  unix.Stat_t
 }
 
 // set changes one answer.
@@ -115,6 +127,21 @@ func (a *answerSet) repeat(e *platform.Echo) {
 	}
 }
 
+// repeatStat puts the result of an fstat into the area.
+func (a *answerSet) repeatStat(fd int32, st *unix.Stat_t, slots [2]uint32, gens [2]uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.t == nil {
+		return
+	}
+	e := (*statEcho)(unsafe.Add(a.t.mem, offStat))
+	*e = statEcho{fd: uint64(fd) + 1, slots: slots, gens: gens, stat: *st}
+	if !a.stat {
+		a.stat = true
+		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_FSTAT), findStat)
+	}
+}
+
 // table is what offNames has. a.mu is held.
 func (a *answerSet) table() uint64 {
 	if a.read {
@@ -145,6 +172,11 @@ func (a *answerSet) withdraw() {
 	atomic.StoreUint64(a.t.u64(offNames), 0)
 	for _, v := range a.list {
 		atomic.StoreUint64(a.t.u64(offAnswers+8*v.nr), noAnswer)
+	}
+	if a.stat {
+		a.stat = false
+		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_FSTAT), noAnswer)
+		atomic.StoreUint64(a.t.u64(offStat), 0)
 	}
 	if a.echo {
 		a.echo = false

@@ -59,6 +59,9 @@ type context struct {
 	answer answerSet
 	seat   seat
 
+	statSet  bool // there is a statEcho
+	statUsed bool // the last one was used
+
 	carried carried
 	watched atomic.Bool   // see expect
 	since   atomic.Uint64 // when it was interrupted last, in ticks
@@ -120,6 +123,9 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	}
 	c.state.Store(idle)
 	c.settle(command, r)
+	if c.statSet {
+		c.endStat(t)
+	}
 	if err == nil {
 		err = c.prove(t)
 	}
@@ -404,6 +410,20 @@ func (c *context) Release() {
 
 // Echo implements platform.Echoer.
 func (c *context) Echo(e platform.Echo) { c.answer.repeat(&e) }
+
+// EchoStat implements platform.Echoer.
+func (c *context) EchoStat(fd int32, st unix.Stat_t, slots [2]uint32, gens [2]uint64) (used bool) {
+	c.answer.repeatStat(fd, &st, slots, gens)
+	used, c.statUsed, c.statSet = c.statUsed, false, true
+	return used
+}
+
+// endStat takes the result of an fstat back: a call has been made since.
+func (c *context) endStat(t *thread) {
+	c.statSet = false
+	c.statUsed = *t.u32(offStat + unsafe.Offsetof(statEcho{}.used)) != 0
+	*t.u64(offStat) = 0
+}
 
 var (
 	_ platform.Context    = (*context)(nil)

@@ -93,7 +93,8 @@ const (
 	offAnswers   = 0x800 // 256 u64: results of calls answered by the stub
 	answers      = 256
 	xsaveBuf     = 0x1000
-	xsaveMax     = 0x3000
+	xsaveMax     = 0x2c00 // all that there is, 8 KiB of tiles with it
+	offStat      = 0x3c00 // what fstat of the file opened last returns: statEcho
 	sigStack     = 0x4000
 	sigStackSize = areaSize - sigStack
 )

@@ -55,5 +55,45 @@ func (t *Task) Echo(e *platform.Echo, stamps ...steady.Stamp) {
 	}
 }
 
+// taskStats is what a task knows of its program's way to open files. Owner only.
+type taskStats struct {
+	opened int32 // the descriptor opened last, and 1
+	after  int8  // how many times in a row that was asked about next
+	told   bool  // the platform was told the last time
+}
+
+// statsAfter is after how many a program is taken to do so always.
+const statsAfter = 2
+
+// Stats reports whether t is likely to ask for the attributes of the file that it is about to open.
+func (t *Task) Stats() bool { return t.stats.after >= statsAfter && !t.watched() }
+
+// Opened notes that t has opened a file.
+func (t *Task) Opened(fd int32) { t.stats.opened = fd + 1 }
+
+// AskedStat notes that t asks for the attributes of a descriptor.
+func (t *Task) AskedStat(fd int32) {
+	if t.stats.opened == fd+1 {
+		t.stats.opened = 0
+		t.stats.after = min(t.stats.after+1, statsAfter)
+	}
+}
+
+// EchoStat has the platform answer fstat(2) of a descriptor that was just opened, if that is the next call.
+func (t *Task) EchoStat(fd int32, st *unix.Stat_t, stamps [2]steady.Stamp) {
+	p, ok := t.ctx.(platform.Echoer)
+	if !ok {
+		return
+	}
+	used := p.EchoStat(fd, *st, [2]uint32{stamps[0].Slot, stamps[1].Slot}, [2]uint64{stamps[0].Gen, stamps[1].Gen})
+	if t.stats.told && !used {
+		t.stats.after = 0
+	}
+	t.stats.told = true
+	if t.watched() {
+		p.AnswerNothing() // since just now
+	}
+}
+
 // Failure is the result of a call that fails with errno.
 func Failure(errno unix.Errno) uint64 { return uint64(-int64(errno)) }

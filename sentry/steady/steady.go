@@ -60,5 +60,13 @@ func (m *Mark) Disturb() {
 	}
 }
 
+// DisturbAll disturbs every Mark.
+func DisturbAll() {
+	g := current.Load()
+	for s := still + 1; s < Slots; s++ {
+		g[s].Add(1)
+	}
+}
+
 // Holds reports whether nothing was disturbed since the stamp was taken.
 func (s Stamp) Holds() bool { return current.Load()[s.Slot].Load() == s.Gen }

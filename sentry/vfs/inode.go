@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/sentry/auth"
 	"ringfort/sentry/names"
+	"ringfort/sentry/steady"
 )
 
 // Inode is a file of a file system, whatever its names. Embed InodeBase for the state all have and the errors Linux
@@ -388,6 +389,7 @@ func (sb *Superblock) Doubt() {
 	names.Begin(names.World)
 	defer names.End()
 	sb.epoch.Add(1)
+	steady.DisturbAll()
 }
 
 // Epoch counts the calls of Doubt.

@@ -13,6 +13,12 @@ type Sized interface {
 	SizeMark() *steady.Mark
 }
 
+// StatNoter is a File of which fstat(2) returns the same until something happens to it.
+type StatNoter interface {
+	// NoteStat is called before Stat; what that returns is so for as long as the stamp holds. It is false if nobody knows.
+	NoteStat() (steady.Stamp, bool)
+}
+
 // repeats is how a description tells for how long calls about it return the same. It
 // is disturbed by all that is done with the description and can be told by such a call,
 // and when a descriptor ceases to mean it.
@@ -37,8 +43,9 @@ func (d *Description) NoteEmpty() steady.Stamp {
 	return d.repeats.mark.Note()
 }
 
-// NoteOffset is called before a look at the offset of a Sized file.
-func (d *Description) NoteOffset() steady.Stamp { return d.repeats.mark.Note() }
+// Note is called before a look at the offset of a Sized file, or before d gets a descriptor, which will
+// mean it as long as the stamp holds.
+func (d *Description) Note() steady.Stamp { return d.repeats.mark.Note() }
 
 // Disturb is called when what a call about d returns may have changed otherwise than by
 // an arrival.

@@ -158,7 +158,7 @@ func (in *inode) Link(_ vfs.Caller, name string, target vfs.Inode) error {
 	}
 	in.changed(name, true)
 	t.AddNlink(1)
-	t.stale.Store(true)
+	t.spoil()
 	return nil
 }
 
@@ -206,7 +206,7 @@ func (in *inode) lostName(dir bool) {
 	} else if in.Nlink() > 0 {
 		in.AddNlink(-1)
 	}
-	in.stale.Store(true)
+	in.spoil()
 	if in.Nlink() == 0 {
 		// The host may give the number to another file as soon as we let go of this one.
 		in.fs.mu.Lock()
@@ -254,12 +254,12 @@ func (in *inode) Rename(_ vfs.Caller, name string, child, newDir vfs.Inode, newN
 	}
 	in.changed(name, flags&unix.RENAME_EXCHANGE != 0)
 	to.changed(newName, true)
-	ch.stale.Store(true)
+	ch.spoil()
 	if old != nil {
 		if flags&unix.RENAME_EXCHANGE == 0 {
 			old.lostName(old.IsDir())
 		}
-		old.stale.Store(true)
+		old.spoil()
 	}
 	return nil
 }

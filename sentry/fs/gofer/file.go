@@ -221,7 +221,7 @@ func (f *regFile) Read(c vfs.Caller, d *vfs.Description, dst usermem.Seq, off in
 	}
 	fd := f.fd(false)
 	if !f.in.stale.Load() {
-		f.in.stale.Store(true) // the access time
+		f.in.spoil() // the access time
 	}
 	if n, ok := f.reread(dst, off); ok {
 		return n, nil
@@ -257,7 +257,7 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 		defer in.appendMu.Unlock()
 	}
 	f.h.rereads.written()
-	in.stale.Store(true)
+	in.spoil()
 	changes := in.rewrites.changes.Load()
 	n, err = transfer(src, usermem.Read, fd, off, unix.SYS_PWRITEV2, flags, in)
 	if n == 0 {
@@ -281,7 +281,7 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src usermem.Seq, off i
 			break
 		}
 	}
-	in.stale.Store(true)
+	in.spoil()
 	if m := in.Mode(); m&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		in.afterSetIDWrite(c, m)
 	} else if f.own < 0 && !appending {
@@ -330,6 +330,16 @@ func (f *regFile) SizeMark() *steady.Mark {
 		return nil
 	}
 	return &f.in.sized
+}
+
+// NoteStat implements vfs.StatNoter.
+func (f *regFile) NoteStat() (steady.Stamp, bool) {
+	in := f.in
+	if in.fs.shared || in.refresh() != nil {
+		return steady.Stamp{}, false
+	}
+	s := in.told.Note()
+	return s, !in.stale.Load()
 }
 
 // Sync writes the file to the disk.
@@ -388,13 +398,13 @@ func (f *regFile) HostFD(write bool) int {
 
 // Wrote tells that the host file was written to by other means than Write.
 func (f *regFile) Wrote() {
-	f.in.stale.Store(true)
+	f.in.spoil()
 	f.in.dirty.Store(true)
 	_ = f.in.refreshSize()
 }
 
 func (in *inode) refreshSize() error {
-	in.stale.Store(true)
+	in.spoil()
 	return in.refresh()
 }
 

@@ -182,7 +182,7 @@ func (in *inode) Pages(off, n uint64, at usermem.Access) (memmap.File, memmap.Ra
 		return nil, memmap.Range{}, memmap.ErrBeyondEnd
 	}
 	if at.Write {
-		in.stale.Store(true)
+		in.spoil()
 		in.dirty.Store(true)
 	}
 	r := memmap.Range{Start: off, End: off + min(n, end-off)}

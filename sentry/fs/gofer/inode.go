@@ -29,6 +29,7 @@ type inode struct {
 	dirty    atomic.Bool
 	size     atomic.Int64 // of a regular file
 	sized    steady.Mark  // of size
+	told     steady.Mark  // of what Stat tells, disturbed by spoil and setAttr
 	rewrites rewrites
 	// checked is when the host was last asked, since start.
 	checked atomic.Int64
@@ -99,6 +100,13 @@ func (in *inode) setAttr(a *wire.Attr) {
 	if in.fs.shared {
 		in.checked.Store(int64(time.Since(start)))
 	}
+	in.told.Disturb()
+}
+
+// spoil notes that the host has other attributes than we.
+func (in *inode) spoil() {
+	in.stale.Store(true)
+	in.told.Disturb()
 }
 
 // adoptFID gives in a fid it did not have. in.mu is held.
@@ -225,7 +233,7 @@ func (in *inode) fromData() error {
 	in.settleLocked()
 	var st unix.Stat_t
 	if err := unix.Fstat(in.data.any(), &st); err != nil {
-		in.stale.Store(true)
+		in.spoil()
 		return err
 	}
 	in.setStat(&st)
@@ -344,7 +352,7 @@ func (in *inode) truncateHere(ch *Change) bool {
 	in.attrMu.Lock()
 	in.attr.Size = ch.Size
 	in.attrMu.Unlock()
-	in.stale.Store(true)
+	in.spoil()
 	in.dirty.Store(true)
 	in.truncated(old, int64(ch.Size))
 	return true
@@ -402,7 +410,7 @@ func (in *inode) SetXattr(_ vfs.Caller, name string, value []byte, flags uint32)
 	}
 	in.hold()
 	defer in.rewrites.mu.RUnlock()
-	in.stale.Store(true)
+	in.spoil()
 	return in.fs.client.SetXattr(fid, name, value, flags)
 }
 
@@ -436,7 +444,7 @@ func (in *inode) RemoveXattr(_ vfs.Caller, name string) error {
 	}
 	in.hold()
 	defer in.rewrites.mu.RUnlock()
-	in.stale.Store(true)
+	in.spoil()
 	return in.fs.client.RemoveXattr(fid, name)
 }
 

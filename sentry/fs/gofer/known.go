@@ -70,7 +70,7 @@ func (in *inode) forgetNames() {
 // changed notes that name is now in the directory, or not any more. The listing is not what it was.
 func (in *inode) changed(name string, there bool) {
 	in.fs.gen.Add(1)
-	in.stale.Store(true)
+	in.spoil()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.dropDoubtful()
@@ -96,7 +96,7 @@ func (in *inode) changed(name string, there bool) {
 // unsure notes that a change of name failed, with who knows what effect.
 func (in *inode) unsure(name string) {
 	in.fs.gen.Add(1)
-	in.stale.Store(true)
+	in.spoil()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.listing = nil

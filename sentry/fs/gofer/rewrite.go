@@ -118,7 +118,7 @@ func (in *inode) owe() {
 		in.fs.unsettled.add(in)
 	}
 	if !in.stale.Load() {
-		in.stale.Store(true)
+		in.spoil()
 	}
 }
 
