@@ -38,3 +38,66 @@ func TestWipe(t *testing.T) {
 		t.Error("no page is there, and none was allowed")
 	}
 }
+
+// TestAllocateTold frees a run of which a part is there and asks for it again.
+func TestAllocateTold(t *testing.T) {
+	const page = usermem.PageSize
+	for touched, want := range map[uint64]uint64{0: 0, 1: 1, 5: 5, 8: 8} {
+		f, err := New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, there, err := f.AllocateTold(8*page, page)
+		if err != nil || there != 0 {
+			t.Fatalf("fresh memory: %d bytes are there, error %v", there, err)
+		}
+		for p := range touched {
+			f.Bytes(r)[p*page+9] = 1
+		}
+		f.DecRef(r)
+		again, there, err := f.AllocateTold(8*page, page)
+		if err != nil || again != r || there != want*page {
+			t.Errorf("%d of 8 pages touched: %v again is %v, %d pages are there, error %v", touched, r, again, there/page, err)
+		}
+		for p := range touched {
+			if f.Bytes(again)[p*page+9] != 0 {
+				t.Errorf("page %d of %d is not clear", p, touched)
+			}
+		}
+	}
+}
+
+// TestAllocateDirty has the pages of a run that was freed as they were, and only for who asks for that.
+func TestAllocateDirty(t *testing.T) {
+	f, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 3 * usermem.PageSize
+	r, err := f.Allocate(n, usermem.PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dirty := range []bool{true, false} {
+		f.Bytes(r)[n-1] = 7
+		f.DecRef(r)
+		allocate := f.Allocate
+		if dirty {
+			allocate = f.AllocateDirty
+		}
+		again, err := allocate(n, usermem.PageSize)
+		if err != nil || again != r {
+			t.Fatalf("%v again is %v, error %v", r, again, err)
+		}
+		if got := f.Bytes(r)[n-1]; (got == 7) != dirty {
+			t.Errorf("dirty %v: the last byte is %d", dirty, got)
+		}
+	}
+}
+
+func TestMerged(t *testing.T) {
+	got := merged([]run{{30, 40}, {0, 10}, {10, 20}, {50, 60}, {40, 50}})
+	if len(got) != 2 || got[0] != (run{0, 20}) || got[1] != (run{30, 60}) {
+		t.Errorf("got %v", got)
+	}
+}
