@@ -24,12 +24,12 @@ func seekAgain(t *task, d *vfs.Description, e *platform.Echo) (stamps [2]steady.
 	switch whence := int32(e.Args[1]); {
 	case whence == unix.SEEK_SET, whence == unix.SEEK_CUR && e.Args[0] == 0:
 		stamps[0] = d.Note()
-		return stamps, true
 	case whence == unix.SEEK_END && f.SizeMark() != nil:
 		stamps[0], stamps[1] = d.Note(), f.SizeMark().Note()
-		return stamps, true
+	default:
+		return stamps, false
 	}
-	return stamps, false
+	return stamps, t.FDs().Means(e.FD, d) // it may have ceased to before the stamp
 }
 
 // echoStat tells the platform what fstat(2) returns for a file that was just opened. open was noted before.
@@ -52,10 +52,10 @@ func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp) {
 
 // drained is called when a call has received n bytes of a stream into dst, or failed with err. Who has found out before that
 // nothing more is there by asking once more will do so again: then it is told without a call. dontWait says that such a call
-// does not wait.
+// does not wait whatever the flags of d say.
 func drained(t *task, d *vfs.Description, dst usermem.Seq, n int64, err error, dontWait bool, e *platform.Echo) {
 	switch {
-	case !dontWait || err != nil && err != unix.EAGAIN:
+	case !dontWait && !d.NonBlocking() || err != nil && err != unix.EAGAIN:
 		return
 	case err == unix.EAGAIN:
 		if !t.Repeats(e) {
@@ -69,7 +69,8 @@ func drained(t *task, d *vfs.Description, dst usermem.Seq, n int64, err error, d
 		return
 	}
 	stamp := d.NoteEmpty()
-	if d.Poll(wait.Readable|wait.RdHUp) == 0 {
+	// What was looked at before the stamp is looked at again.
+	if t.FDs().Means(e.FD, d) && (dontWait || d.NonBlocking()) && d.Poll(wait.Readable|wait.RdHUp) == 0 {
 		e.Result = kernel.Failure(unix.EAGAIN)
 		t.Echo(e, stamp)
 	}

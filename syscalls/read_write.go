@@ -83,7 +83,7 @@ func Read(t *task, a arguments) (uintptr, error) {
 		n, err := readFile(t, d, dst)
 		if !d.Positional() {
 			e := platform.Echo{Nr: unix.SYS_READ, FD: a[0].Int(), Args: [3]uint64{1: a[2].Uint64()}}
-			drained(t, d, dst, int64(n), err, d.NonBlocking(), &e)
+			drained(t, d, dst, int64(n), err, false, &e)
 		}
 		return n, err
 	})

@@ -104,7 +104,7 @@ func Recvfrom(t *task, a arguments) (uintptr, error) {
 	n, err := recv(t, d, s, dst, flags, r)
 	if a[4].Pointer() == 0 && flags&^(unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL) == 0 {
 		e := platform.Echo{Nr: unix.SYS_RECVFROM, FD: a[0].Int(), Args: [3]uint64{1: a[2].Uint64(), 2: uint64(a[3].Uint())}}
-		drained(t, d, dst, n, err, flags&unix.MSG_DONTWAIT != 0 || d.NonBlocking(), &e)
+		drained(t, d, dst, n, err, flags&unix.MSG_DONTWAIT != 0, &e)
 	}
 	if err != nil {
 		return 0, err
@@ -131,7 +131,7 @@ func recv(t *task, d *vfs.Description, s socket.Socket, dst usermem.Seq, flags i
 	all := flags&unix.MSG_WAITALL != 0 && flags&unix.MSG_PEEK == 0 && s.Type() == unix.SOCK_STREAM && !dontWait
 	want := int64(dst.Len())
 	n, err := s.Recv(t, dst, flags, r)
-	if err == nil {
+	if err != unix.EAGAIN {
 		d.Disturb() // who hears of what was received must not find nothing
 	}
 	if err == nil && (!all || n >= want || n == 0 || r.Control != nil) {
@@ -148,6 +148,9 @@ func recv(t *task, d *vfs.Description, s socket.Socket, dst usermem.Seq, flags i
 	defer w.Remove()
 	for {
 		n, err := s.Recv(t, dst.Drop(int(total)), flags, r)
+		if err != unix.EAGAIN {
+			d.Disturb()
+		}
 		if n > 0 {
 			total += n
 		}

@@ -183,8 +183,13 @@ func (a *answerSet) withdraw() {
 		for _, nr := range echoed {
 			atomic.StoreUint64(a.t.u64(offAnswers+8*nr), noAnswer)
 		}
-		for i := range uintptr(echoes) {
-			atomic.StoreUint64(a.t.u64(offEchoes+unsafe.Sizeof(echo{})*i), noAnswer)
-		}
+		a.t.noEchoes()
+	}
+}
+
+// noEchoes makes the echoes such that no call finds one: 0 would be a read of nothing from descriptor 0.
+func (a area) noEchoes() {
+	for i := range uintptr(echoes) {
+		atomic.StoreUint64(a.u64(offEchoes+unsafe.Sizeof(echo{})*i), noAnswer)
 	}
 }

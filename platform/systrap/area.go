@@ -42,6 +42,7 @@ func (a area) prepare() {
 	for i := range uintptr(answers) {
 		*a.u64(offAnswers + 8*i) = noAnswer
 	}
+	a.noEchoes()
 }
 
 // at returns n bytes at an address of the stub if they lie in the signal stack.

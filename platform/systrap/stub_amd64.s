@@ -197,25 +197,33 @@ names:
 // stubEcho answers a call about a descriptor as it was answered before, if the area has
 // an echo of it and the generations that it names in the clock page are what they were.
 TEXT ·stubEcho(SB),NOSPLIT|NOFRAME,$0
+	MOVL	DI, R11
+	SHLQ	$32, R11
+	MOVL	AX, CX // the upper half is not of the number
+	ORQ	CX, R11
 	MOVL	DI, CX
 	ANDL	$15, CX
 	SHLL	$6, CX
 	ADDQ	0x1b8(GS), CX
-	MOVL	DI, R11
-	SHLQ	$32, R11
-	ORQ	AX, R11
 	CMPQ	R11, 0x400(CX)
 	JNE	ask
 	CMPQ	DX, 0x410(CX)
 	JNE	ask
 	TESTL	AX, AX // read
-	JZ	held
+	JZ	into
 	CMPL	AX, $8 // lseek
 	JEQ	seek
 	TESTQ	R8, R8
 	JNZ	ask
 	CMPL	R10, 0x418(CX)
 	JNE	ask
+into:
+	MOVQ	SI, R11 // into memory that the application can have: below CODE
+	ADDQ	DX, R11
+	JCS	ask
+	SHRQ	$29, R11
+	CMPQ	R11, $0x3ffff
+	JCC	ask
 	JMP	held
 seek:
 	CMPQ	SI, 0x408(CX)

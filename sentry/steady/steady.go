@@ -7,10 +7,12 @@
 // answer holds until what it is about is disturbed: data comes, an offset moves, the
 // descriptor is closed. Each thing that answers depend on has a Mark. Whoever
 // disturbs it moves its generation on, after the change and before anybody can have
-// learned of it by having waited for it.
+// learned of it by having waited for it; or before the change, where whoever looks has
+// to wait for the end of it.
 //
 // Answers are noted by whoever makes the call: with Note first, then the look at the
-// thing. So a change that the look missed moves the generation on that was noted.
+// thing. So a change that the look missed moves the generation on that was noted. All that
+// the answer depends on belongs to the look: that the descriptor means the thing, too.
 package steady
 
 import "sync/atomic"

@@ -125,14 +125,6 @@ func (d *Description) learnOffset() {
 	}
 }
 
-// moveTo sets the offset. d.offMu is held.
-func (d *Description) moveTo(off int64) {
-	if d.off != off {
-		d.off = off
-		d.Disturb()
-	}
-}
-
 // Read reads at the description's offset and advances it.
 func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 	if !d.Readable() {
@@ -140,8 +132,10 @@ func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 	}
 	if !d.positional {
 		n, err := d.file.Read(c, d, dst, 0)
+		if err != unix.EAGAIN {
+			d.Disturb() // who hears of what was read must not find nothing
+		}
 		if n > 0 {
-			d.Disturb()
 			d.notify(unix.IN_ACCESS)
 		}
 		return n, err
@@ -149,9 +143,10 @@ func (d *Description) Read(c Caller, dst usermem.Seq) (int64, error) {
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
 	d.learnOffset()
+	d.Disturb() // at the beginning: who asks for the offset from now on waits until it has moved
 	n, err := d.file.Read(c, d, dst, d.off)
 	if n > 0 {
-		d.moveTo(d.off + n)
+		d.off += n
 		d.notify(unix.IN_ACCESS)
 	}
 	return n, err
@@ -172,9 +167,10 @@ func (d *Description) Write(c Caller, src usermem.Seq) (int64, error) {
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
 	d.learnOffset()
+	d.Disturb() // as Read
 	n, end, err := d.file.Write(c, d, src, d.off)
 	if n > 0 {
-		d.moveTo(end)
+		d.off = end
 		d.notify(unix.IN_MODIFY)
 	}
 	return n, err
@@ -223,8 +219,9 @@ func (d *Description) Seek(c Caller, off int64, whence int32) (int64, error) {
 	defer d.offMu.Unlock()
 	d.learnOffset()
 	n, err := s.Seek(c, d, off, whence, d.off)
-	if err == nil {
-		d.moveTo(n)
+	if err == nil && n != d.off {
+		d.off = n
+		d.Disturb()
 	}
 	return n, err
 }
@@ -241,7 +238,7 @@ func (d *Description) ReadDir(c Caller, emit func(e Dirent) bool) error {
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
 	pos, err := r.ReadDir(c, d, d.off, emit)
-	d.moveTo(pos)
+	d.off = pos
 	return err
 }
 

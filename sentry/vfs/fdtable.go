@@ -75,6 +75,13 @@ func (t *FDTable) Get(fd int32) *Description {
 	}
 }
 
+// Means reports whether fd means d, to which the caller has a reference. What d.Note or d.NoteEmpty returned before
+// holds no longer once it does not.
+func (t *FDTable) Means(fd int32, d *Description) bool {
+	s := t.tab.Load()
+	return fd >= 0 && int(fd) < len(s.slot) && s.slot[fd].Load() == d
+}
+
 // Install puts d at the lowest free descriptor at or above min and below limit
 // (RLIMIT_NOFILE) and takes a reference for it; EMFILE if there is none.
 func (t *FDTable) Install(d *Description, min int32, cloexec bool, limit uint64) (int32, error) {

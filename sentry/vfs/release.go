@@ -43,7 +43,8 @@ func (d *Description) Offset() int64 {
 func (d *Description) WithOffset(f func(off int64) int64) {
 	d.offMu.Lock()
 	defer d.offMu.Unlock()
-	d.moveTo(f(d.off))
+	d.Disturb() // as Read
+	d.off = f(d.off)
 }
 
 // Positional reports whether the description has an offset.

@@ -35,7 +35,9 @@ const arrivals = wait.Readable | wait.RdBand | wait.Pri | wait.RdHUp | wait.HUp 
 func (d *Description) NoteEmpty() steady.Stamp {
 	if q := d.file.Queue(); q != nil && d.repeats.watch.Load() == nil {
 		w := &wait.Waiter{To: (*disturber)(d)}
-		q.Add(w, arrivals) // first: whoever finds watch set relies on it
+		// Before watch is set: whoever finds it relies on it. Before the others: whoever is woken or gets SIGIO, and
+		// then asks, must not find nothing, though it may run before the rest of the queue has been told.
+		q.AddFirst(w, arrivals)
 		if !d.repeats.watch.CompareAndSwap(nil, w) {
 			w.Remove()
 		}

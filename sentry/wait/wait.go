@@ -116,6 +116,22 @@ func (q *Queue) Add(w *Waiter, mask Events) {
 	q.mu.Unlock()
 }
 
+// AddFirst is Add of one who hears of a change before all who are there: what w changes is so for whoever is woken.
+// Between the change and its Notify others may have seen it already.
+func (q *Queue) AddFirst(w *Waiter, mask Events) {
+	w.Mask = mask
+	q.mu.Lock()
+	w.queue, w.prev, w.next = q, nil, q.head
+	if q.head != nil {
+		q.head.prev = w
+	} else {
+		q.tail = w
+	}
+	q.head = w
+	q.waiting.Add(1)
+	q.mu.Unlock()
+}
+
 // Remove takes w off its queue; when it returns no Notify for w is running or
 // will come. Removing a Waiter that is on no queue does nothing.
 func (w *Waiter) Remove() {

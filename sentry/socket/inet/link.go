@@ -162,6 +162,9 @@ func (l *link) recv(dst usermem.Seq, flags int) (int64, error) {
 				return 0, err
 			}
 		}
+		if l.left {
+			return 0, unix.ENOTCONN
+		}
 		if l.fin || l.dead || l.s.ended.Load()&1 != 0 {
 			return 0, nil
 		}

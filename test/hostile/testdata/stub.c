@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #define STUB 0x7fffe0000000ul
@@ -549,3 +550,157 @@ static void look_ups(void) {
 	}
 }
 CASE(scribble_over_a_look_up) { attacked(look_ups); }
+
+// Echoes of calls about descriptors: a thread's own are in its area, and who forges them deceives itself.
+#define ECHOES 0x400
+#define ANSWERS 0x800
+#define GENERATIONS (CLOCK + 0x400)
+#define FIND_ECHO (~0xffcul)
+
+struct echo {
+	uint64_t key, rsi, rdx;
+	uint32_t r10;
+	uint16_t slots[2];
+	uint64_t result, gens[2], unused;
+};
+static uint64_t own_area(void) { return _readgsbase_u64() & ~(AREA_SIZE - 1); }
+static volatile struct echo *echo_of(uint64_t area, int fd) { return (volatile struct echo *)(area + ECHOES) + fd % 16; }
+static long seek(int fd, long off, long whence) { return syscall(SYS_lseek, fd, off, whence); }
+static void seeks(int fd, long is) {
+	for (int i = 0; i < 60; i++)
+		if (seek(fd, 0, SEEK_CUR) != is) _exit(20);
+}
+// forge_echo has a call give what is forged, for ever: slot 0 is never disturbed.
+static void forge_echo(uint64_t area, int nr, int fd, uint64_t rsi, uint64_t rdx, uint64_t result) {
+	volatile struct echo *e = echo_of(area, fd);
+	uint64_t gen = *(volatile uint64_t *)GENERATIONS;
+	e->key = (uint64_t)fd << 32 | nr, e->rsi = rsi, e->rdx = rdx, e->r10 = 0, e->slots[0] = e->slots[1] = 0, e->result = result, e->gens[0] = e->gens[1] = gen;
+	((volatile uint64_t *)(area + ANSWERS))[nr] = FIND_ECHO;
+}
+
+static int sought;
+static void own_echoes(void) {
+	sought = open("/tmp/sought", O_RDWR | O_CREAT, 0600);
+	CHECK(sought >= 0 && ftruncate(sought, 100) == 0 && lseek(sought, 10, SEEK_SET) == 10);
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			alarm(3);
+			seeks(sought, 10);
+			uint64_t area = own_area();
+			int deceived = 0, p[2], parent = getppid();
+			if (pipe(p)) _exit(3);
+			// A result that is none, and a number that is not one of those with echoes; nobody else is deceived.
+			forge_echo(area, SYS_lseek, sought, 0, SEEK_CUR, i & 1 ? 77777 : ~0ul - 4);
+			if (seek(sought, 0, SEEK_CUR) != 10) deceived = 1;
+			forge_echo(area, SYS_getppid, 0, 0, 0, 1 << 20), forge_echo(area, SYS_write, p[1], 0, 3, 3);
+			syscall(SYS_getppid, 0, 0, 0, 0, 0, 0);
+			char b[8];
+			if (syscall(SYS_write, p[1], "abc", 3l, 0l, 0l, 0l) != 3) _exit(4);
+			forge_echo(area, SYS_read, p[0], 0, 8, i & 1 ? 8 : 1ul << 62);
+			if (fcntl(p[0], F_SETFL, O_NONBLOCK)) _exit(5);
+			if (syscall(SYS_read, p[0], b, 8l) != 3) deceived = 1;
+			// What is true is so still.
+			for (int n = 0; n < 16; n++) echo_of(area, n)->key = ~0xffful;
+			seeks(sought, 10);
+			if (syscall(SYS_getppid) != parent || syscall(SYS_write, p[1], "abc", 3l) != 3 || syscall(SYS_read, p[0], b, 8l) < 3) _exit(6);
+			_exit(deceived ? 77 : 0);
+		}
+		seeks(sought, 10);
+		int code = wait_code(pid);
+		shared->ended++;
+		errno = code;
+		CHECK(code == 77);
+		seeks(sought, 10);
+	}
+}
+CASE(echoes_of_ones_own) { attacked(own_echoes); }
+
+// What one leaves in its area is not for those who come after it: the program it executes, and who gets its process.
+static void all_forged(void) {
+	uint64_t area = own_area();
+	for (int fd = 3; fd < 19; fd++) forge_echo(area, SYS_lseek, fd, 0, SEEK_CUR, 55555);
+	for (int nr = 0; nr < 256; nr++) ((volatile uint64_t *)(area + ANSWERS))[nr] = FIND_ECHO;
+}
+static void clean(void) {
+	uint64_t area = own_area();
+	for (int i = 0; i < 16; i++)
+		if (echo_of(area, i)->result == 55555) _exit(30);
+	for (int nr = 0; nr < 256; nr++)
+		if (((volatile uint64_t *)(area + ANSWERS))[nr] == FIND_ECHO) _exit(31);
+}
+__attribute__((constructor)) static void executed(int argc, char **argv) {
+	if (argc < 3 || strcmp(argv[1], "executed")) return;
+	clean();
+	seeks(atoi(argv[2]), 10);
+	_exit(0);
+}
+static void left_echoes(void) {
+	sought = open("/tmp/sought", O_RDWR | O_CREAT, 0600);
+	CHECK(sought >= 0 && ftruncate(sought, 100) == 0 && lseek(sought, 10, SEEK_SET) == 10);
+	char number[16];
+	sprintf(number, "%d", sought);
+	for (int i = 0; i < 60; i++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			clean();
+			seeks(sought, 10);
+			all_forged();
+			if (i & 1) execl("/proc/self/exe", "program", "executed", number, (char *)0);
+			_exit(0);
+		}
+		int code = wait_code(pid);
+		shared->ended++;
+		errno = code;
+		CHECK(code == 0);
+	}
+}
+CASE(echoes_that_are_left) { attacked(left_echoes); }
+
+// Entries, slots, answers and the area's own address change while calls are looked up in them.
+static void *seeking(void *v) {
+	int s[2], fd = open("/tmp/mine", O_RDWR | O_CREAT, 0600);
+	char b[8];
+	if (fd < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, s)) _exit(1);
+	for (int i = 0; i < 60; i++) seek(fd, 0, SEEK_CUR), recv(s[0], b, 8, MSG_DONTWAIT);
+	victim_area = own_area();
+	for (;;) {
+		seek(fd, 0, SEEK_CUR), seek(fd, 3, SEEK_SET), seek(fd, 0, SEEK_END);
+		if (recv(s[0], b, 8, MSG_DONTWAIT) < 0) send(s[1], "abc", 3, MSG_DONTWAIT);
+		recv(s[0], (char *)(1ul << 63), 8, MSG_DONTWAIT), recv(s[0], (char *)LOOT, 8, MSG_DONTWAIT);
+		syscall(SYS_read, 0, b, 0), getppid();
+	}
+	return v;
+}
+static void echoes_change(void) {
+	for (int i = 0; i < 16; i++) {
+		pid_t pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			alarm(2);
+			rnd_state = 0x9e3779b97f4a7c15ull * (i + 1);
+			for (unsigned j = 0; j < sizeof forged / 8; j++) forged[j] = rnd();
+			pthread_t t;
+			if (pthread_create(&t, 0, seeking, 0)) _exit(1);
+			while (!victim_area) sched_yield();
+			for (;;) {
+				switch (i % 4) {
+				case 0: *(volatile uint64_t *)(victim_area + ECHOES + rnd() % 128 * 8) = value(); break;
+				case 1: *(volatile uint16_t *)(victim_area + ECHOES + rnd() % 16 * 64 + 28 + rnd() % 2 * 2) = rnd(); break;
+				case 2: *(volatile uint64_t *)(victim_area + ANSWERS + rnd() % 256 * 8) = rnd() % 4 ? ~0xff9ul - rnd() % 8 : value(); break;
+				case 3: *(volatile uint64_t *)(victim_area + 0x1b8) = rnd() % 8 ? victim_area : rnd() % 2 ? (uint64_t)forged : value(); break;
+				}
+				for (volatile uint64_t k = rnd() % 300; k; k--) {
+				}
+			}
+		}
+		reap(pid, 150);
+		seeks(sought, 10);
+	}
+}
+static void changing_echoes(void) {
+	sought = open("/tmp/sought", O_RDWR | O_CREAT, 0600);
+	CHECK(sought >= 0 && ftruncate(sought, 100) == 0 && lseek(sought, 10, SEEK_SET) == 10);
+	echoes_change();
+}
+CASE(scribble_over_echoes) { attacked(changing_echoes); }
