@@ -1,0 +1,246 @@
+// What fstat says of a file that was just opened, by programs that ask for it behind each open.
+#include "echoes.h"
+#include <sys/xattr.h>
+
+static long ask_stat(int way, int fd, struct stat *st) {
+	memset(st, 0xee, sizeof *st);
+	long r = way ? syscall(SYS_fstat, fd, st) : syscall(SYS_newfstatat, fd, "", st, AT_EMPTY_PATH);
+	return r < 0 ? -errno : r;
+}
+static int reopen(const char *p, int flags) {
+	int fd = syscall(SYS_openat, AT_FDCWD, p, flags, 0644);
+	CHECK(fd >= 0);
+	return fd;
+}
+// habit opens and asks often.
+static void habit(int way, const char *p) {
+	struct stat a, b;
+	for (int i = 0; i < OFTEN; i++) {
+		int fd = reopen(p, O_RDONLY);
+		CHECK(ask_stat(way, fd, &a) == 0 && stat(p, &b) == 0 && !memcmp(&a, &b, sizeof a) && close(fd) == 0);
+	}
+}
+
+// Another process or thread changes the file while the caller makes no call.
+static _Atomic int *turn;
+static int change, opened;
+static void *changer(void *path) {
+	const char *p = path;
+	struct timespec t[2] = {{1000, 1}, {2000, 2}};
+	while (*turn != 1) sched_yield();
+	int fd;
+	switch (change) {
+	case 0: CHECK(chmod(p, 0640) == 0); break;
+	case 1: CHECK((fd = open(p, O_WRONLY | O_APPEND)) >= 0 && write(fd, "more", 4) == 4 && close(fd) == 0); break;
+	case 2: CHECK(truncate(p, 3) == 0); break;
+	case 3: CHECK(utimensat(AT_FDCWD, p, t, 0) == 0); break;
+	case 4: CHECK(link(p, in("second")) == 0); break;
+	case 5: CHECK(unlink(in("second")) == 0); break;
+	case 6: CHECK(chown(p, 5, 6) == 0); break;
+	case 7: CHECK((fd = open(p, O_WRONLY | O_TRUNC)) >= 0 && close(fd) == 0); break;
+	case 8: CHECK((fd = open(p, O_WRONLY)) >= 0 && posix_fallocate(fd, 0, 100000) == 0 && close(fd) == 0); break;
+	case 9: CHECK(rename(p, in("moved")) == 0 && rename(in("moved"), p) == 0); break;
+	case 10: CHECK((fd = open(p, O_RDONLY)) >= 0 && fchmod(fd, 0604) == 0 && close(fd) == 0); break;
+	case 11: {
+		int to = open(p, O_WRONLY);
+		CHECK((fd = open(in("source"), O_RDONLY)) >= 0 && to >= 0);
+		CHECK(copy_file_range(fd, 0, to, 0, 50, 0) == 50 && close(fd) == 0 && close(to) == 0);
+		break;
+	}
+	}
+	*turn = 2;
+	return 0;
+}
+enum { CHANGES = 12 };
+
+static void changed(void) {
+	char *p = strdup(in("file"));
+	struct stat a, b;
+	make(p), make(in("source"));
+	CHECK(truncate(in("source"), 5000) == 0);
+	CHECK((turn = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED);
+	for (int way = 0; way < 2; way++)
+		for (int thread = 0; thread < 2; thread++)
+			for (change = 0; change < CHANGES; change++) {
+				pid_t pid = 0;
+				pthread_t t;
+				*turn = 0;
+				if (thread) {
+					CHECK(pthread_create(&t, 0, changer, p) == 0);
+				} else {
+					CHILD(pid) changer(p);
+				}
+				habit(way, p);
+				int fd = reopen(p, O_RDONLY);
+				for (*turn = 1; *turn != 2;) {
+				}
+				CHECK(ask_stat(way, fd, &a) == 0 && stat(p, &b) == 0);
+				errno = change;
+				CHECK(!memcmp(&a, &b, sizeof a));
+				CHECK(thread ? pthread_join(t, 0) == 0 : wait_code(pid) == 0);
+				close(fd);
+			}
+}
+CASE(what_others_change_is_seen) { both(changed); }
+
+// A thread that shares the descriptors takes the file away from its number.
+static void *taker(void *path) {
+	while (*turn != 1) sched_yield();
+	if (change == 0) CHECK(close(opened) == 0);
+	if (change == 1) CHECK(dup2(0, opened) == opened);
+	if (change == 2) {
+		int fd = open(path, O_RDONLY);
+		CHECK(fd >= 0 && dup2(fd, opened) == opened && close(fd) == 0);
+	}
+	if (change == 3) CHECK(syscall(SYS_close_range, opened, opened, 0) == 0);
+	*turn = 2;
+	return 0;
+}
+static void taken(void) {
+	struct stat a, b;
+	char *p = strdup(in("file")), *other = strdup(in("other"));
+	make(p), make(other);
+	CHECK(truncate(other, 77) == 0);
+	CHECK((turn = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED);
+	for (int way = 0; way < 2; way++)
+		for (change = 0; change < 4; change++) {
+			pthread_t t;
+			*turn = 0;
+			CHECK(pthread_create(&t, 0, taker, other) == 0);
+			habit(way, p);
+			opened = reopen(p, O_RDONLY);
+			for (*turn = 1; *turn != 2;) {
+			}
+			long r = ask_stat(way, opened, &a);
+			CHECK(pthread_join(t, 0) == 0);
+			if (change == 0 || change == 3) CHECK(r == -EBADF);
+			if (change == 1) CHECK(r == 0 && fstat(0, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+			if (change == 2) CHECK(r == 0 && a.st_size == 77);
+			close(opened);
+		}
+}
+CASE(a_number_taken_away) { both(taken); }
+
+// What the caller itself does in between is seen, whatever it is.
+static void between(void) {
+	char *p = strdup(in("file")), b[8];
+	struct stat a, now;
+	make(p);
+	for (int i = 0; i < 14; i++) {
+		habit(i & 1, p);
+		int fd = reopen(p, O_RDWR);
+		switch (i) {
+		case 0: CHECK(write(fd, "12345", 5) == 5); break;
+		case 1: CHECK(ftruncate(fd, 1000) == 0); break;
+		case 2: CHECK(fchmod(fd, 0600) == 0); break;
+		case 3: CHECK(read(fd, b, 8) == 8); break;
+		case 4: CHECK(getpid() > 0 && getuid() == 0); break;
+		case 5: CHECK(lseek(fd, 3, SEEK_SET) == 3); break;
+		case 6: CHECK(close(fd) == 0); break;
+		case 7: CHECK(dup2(1, fd) == fd); break;
+		case 8: CHECK(pwrite(fd, "x", 1, 4999) == 1); break;
+		case 9: CHECK(fsync(fd) == 0); break;
+		case 10: {
+			char *m = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+			CHECK(m != MAP_FAILED);
+			CHECK(munmap(m, 4096) == 0);
+			break;
+		}
+		case 11: CHECK(unlink(p) == 0); break;
+		case 12: CHECK(fchown(fd, 1, 2) == 0); break;
+		case 13: CHECK(futimens(fd, (struct timespec[]){{5, 5}, {6, 6}}) == 0); break;
+		}
+		long r = ask_stat(i & 1, fd, &a);
+		errno = i;
+		if (i == 6) {
+			CHECK(r == -EBADF);
+			continue;
+		}
+		CHECK(r == 0);
+		if (i == 7) CHECK(fstat(1, &now) == 0);
+		else if (i == 11) CHECK(fstat(fd, &now) == 0 && now.st_nlink == 0);
+		else CHECK(stat(p, &now) == 0);
+		CHECK(!memcmp(&a, &now, sizeof a));
+		CHECK(close(fd) == 0);
+		if (i == 11) make(p);
+	}
+}
+CASE(what_the_caller_does_is_seen) { both(between); }
+
+// Bad memory, other flags and paths, and other kinds of files.
+static void odd(void) {
+	char *p = strdup(in("file")), *dir = strdup(in("dir"));
+	struct stat a;
+	make(p);
+	CHECK(mkdir(dir, 0755) == 0 && symlink("file", in("link")) == 0 && mkfifo(in("fifo"), 0600) == 0);
+	char *edge = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(edge != MAP_FAILED && mprotect(edge + 4096, 4096, PROT_NONE) == 0);
+	for (int i = 0; i < 3; i++) {
+		habit(0, p), habit(1, p);
+		int fd = reopen(p, O_RDONLY);
+		for (int way = 0; way < 2; way++) {
+			CHECK(ask_stat(way, fd, &a) == 0);
+			errno = 0;
+			CHECK((way ? syscall(SYS_fstat, fd, 0) : syscall(SYS_newfstatat, fd, "", 0, AT_EMPTY_PATH)) == -1 && errno == EFAULT);
+			close(fd), fd = reopen(p, O_RDONLY);
+			CHECK((way ? syscall(SYS_fstat, fd, edge + 4000) : syscall(SYS_newfstatat, fd, "", edge + 4000, AT_EMPTY_PATH)) == -1 && errno == EFAULT);
+			close(fd), fd = reopen(p, O_RDONLY);
+			CHECK((way ? syscall(SYS_fstat, fd, edge + 4096 - 144) : syscall(SYS_newfstatat, fd, "", edge + 4096 - 144, AT_EMPTY_PATH)) == 0);
+			close(fd), fd = reopen(p, O_RDONLY);
+			CHECK(syscall(SYS_newfstatat, fd, edge + 4096, &a, AT_EMPTY_PATH) == -1 && errno == EFAULT);
+			close(fd), fd = reopen(p, O_RDONLY);
+			CHECK(syscall(SYS_newfstatat, fd, "file", &a, AT_EMPTY_PATH) == -1 && errno == ENOTDIR);
+			close(fd), fd = reopen(p, O_RDONLY);
+			CHECK(syscall(SYS_newfstatat, fd, "", &a, 0) == -1 && errno == ENOENT);
+			close(fd), fd = reopen(p, O_RDONLY);
+			CHECK(syscall(SYS_newfstatat, fd + 1, "", &a, AT_EMPTY_PATH) == -1 && errno == EBADF);
+		}
+		close(fd);
+		CHECK(ask_stat(0, fd, &a) == -EBADF && ask_stat(1, fd, &a) == -EBADF);
+		habit(0, p);
+		CHECK((fd = reopen(dir, O_RDONLY | O_DIRECTORY)) >= 0 && ask_stat(0, fd, &a) == 0 && S_ISDIR(a.st_mode) && close(fd) == 0);
+		CHECK((fd = reopen(in("link"), O_PATH | O_NOFOLLOW)) >= 0 && ask_stat(0, fd, &a) == 0 && S_ISLNK(a.st_mode) && close(fd) == 0);
+		CHECK((fd = reopen(in("fifo"), O_RDONLY | O_NONBLOCK)) >= 0 && ask_stat(0, fd, &a) == 0 && S_ISFIFO(a.st_mode) && close(fd) == 0);
+		CHECK((fd = reopen("/dev/null", O_RDONLY)) >= 0 && ask_stat(0, fd, &a) == 0 && S_ISCHR(a.st_mode) && close(fd) == 0);
+		CHECK((fd = reopen(in("new"), O_RDWR | O_CREAT | O_EXCL)) >= 0 && ask_stat(0, fd, &a) == 0 && a.st_size == 0 && a.st_nlink == 1 && close(fd) == 0);
+		CHECK(unlink(in("new")) == 0);
+		CHECK((fd = reopen("/proc/self/status", O_RDONLY)) >= 0 && ask_stat(0, fd, &a) == 0 && S_ISREG(a.st_mode) && close(fd) == 0);
+	}
+}
+CASE(odd_arguments_and_other_files) { both(odd); }
+
+// A filter that is installed between open and fstat sees the call, also one that another thread installs for all.
+static void *filter_stat(void *v) {
+	while (*turn != 1) sched_yield();
+	forbid_(__LINE__, (int[]){SYS_newfstatat, SYS_fstat}, 2, SECCOMP_FILTER_FLAG_TSYNC);
+	*turn = 2;
+	return v;
+}
+static void filtered(void) {
+	char *p = strdup(in("file"));
+	struct stat a;
+	make(p);
+	CHECK((turn = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED);
+	for (int way = 0; way < 2; way++)
+		for (int thread = 0; thread < 2; thread++) {
+			pid_t pid;
+			*turn = 0;
+			CHILD(pid) {
+				pthread_t t;
+				if (thread) CHECK(pthread_create(&t, 0, filter_stat, 0) == 0);
+				habit(way, p);
+				int fd = reopen(p, O_RDONLY);
+				if (thread) {
+					for (*turn = 1; *turn != 2;) {
+					}
+				} else {
+					forbid_(__LINE__, (int[]){SYS_newfstatat, SYS_fstat}, 2, 0);
+				}
+				CHECK(ask_stat(way, fd, &a) == -EXDEV);
+				close(fd), fd = reopen(p, O_RDONLY);
+				CHECK(ask_stat(way, fd, &a) == -EXDEV);
+			}
+			CHECK(wait_code(pid) == 0);
+		}
+}
+CASE(a_filter_sees_it) { both(filtered); }
