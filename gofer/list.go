@@ -258,26 +258,20 @@ func (s *server) openMany(d *wire.Decoder, e *wire.Encoder) error {
 // openFile opens a regular file below a directory for donation. Where there are no devices that takes one step: to open
 // anything else by mistake, because the name has just become another file's, does nothing to it.
 func (s *server) openFile(dir int, path string, a *wire.Attr) (int, error) {
+	flags := uint32(unix.O_PATH)
 	if s.noDevices {
-		fd, err := s.openBelow(dir, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
-		if err != nil {
-			return -1, err
-		}
-		if err = statFD(fd, a); err == nil && a.Mode&unix.S_IFMT != unix.S_IFREG {
-			err = unix.ENXIO
-		}
-		if err != nil {
-			unix.Close(fd)
-			return -1, err
-		}
-		return fd, nil
+		flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
 	}
-	fd, err := s.openBelow(dir, path, unix.O_PATH)
+	fd, err := s.openBelow(dir, path, flags)
 	if err != nil {
 		return -1, err
 	}
+	err = statFD(fd, a)
+	if err == nil && s.noDevices && a.Mode&unix.S_IFMT == unix.S_IFREG {
+		return fd, nil
+	}
 	defer unix.Close(fd)
-	if err := statFD(fd, a); err != nil {
+	if err != nil {
 		return -1, err
 	}
 	f := fid{fd: fd, mode: a.Mode & unix.S_IFMT}

@@ -90,7 +90,8 @@ type NameTable interface {
 }
 
 // Clock is a Platform that can answer clock_gettime(2) by a page of parameters
-// (ktime.Params), which has the generations of names in its second half and those of package steady before. MapClock is called before any address space is made.
+// (ktime.Params), which has the generations of names in its second half and those of
+// package steady before. MapClock is called before any address space is made.
 type Clock interface {
 	MapClock(file HostFile, offset uint64) error
 }

@@ -11,8 +11,9 @@ import (
 )
 
 // answerSet are the results that the stub gives by itself to calls that need
-// nothing but the caller's identity, to those about descriptors that it has made before, and whether it looks names up. They stand in memory the application can
-// write: it can lie to itself only.
+// nothing but the caller's identity, to those about descriptors that it has made before, and
+// whether it looks names up. They stand in memory the application can write: it can lie to
+// itself only.
 //
 // mu is a leaf.
 type answerSet struct {

@@ -23,6 +23,25 @@
 #define SYS_seccomp 317
 #define SYS_sched_yield 24
 
+// KEEP stores the registers of a call, where the Sentry finds them if what is done then faults; RESTORE loads all but AX.
+#define KEEP \
+	MOVQ	AX, 0x108(GS); \
+	MOVQ	DI, 0x110(GS); \
+	MOVQ	SI, 0x118(GS); \
+	MOVQ	DX, 0x120(GS); \
+	MOVQ	R10, 0x128(GS); \
+	MOVQ	R8, 0x130(GS); \
+	MOVQ	R9, 0x138(GS); \
+	MOVQ	BX, 40(GS)
+#define RESTORE \
+	MOVQ	0x110(GS), DI; \
+	MOVQ	0x118(GS), SI; \
+	MOVQ	0x120(GS), DX; \
+	MOVQ	0x128(GS), R10; \
+	MOVQ	0x130(GS), R8; \
+	MOVQ	0x138(GS), R9; \
+	MOVQ	40(GS), BX
+
 // Beginning of the copied code: one system call for the template's maker.
 TEXT ·stubCall(SB),NOSPLIT|NOFRAME,$0
 	SYSCALL
@@ -300,14 +319,7 @@ fourth:
 // the Sentry describes. It makes the call where the table does not know, and the
 // Sentry makes it if the path faults.
 TEXT ·stubLook(SB),NOSPLIT|NOFRAME,$0
-	MOVQ	AX, 0x108(GS)
-	MOVQ	DI, 0x110(GS)
-	MOVQ	SI, 0x118(GS)
-	MOVQ	DX, 0x120(GS)
-	MOVQ	R10, 0x128(GS)
-	MOVQ	R8, 0x130(GS)
-	MOVQ	R9, 0x138(GS)
-	MOVQ	BX, 40(GS)
+	KEEP
 	MOVL	AX, R10
 	SHLQ	$32, R11
 	ORQ	R11, R10 // the key
@@ -389,13 +401,7 @@ same:
 	MOVQ	24(BX), R11
 	CMPL	R8, (BX)
 	JNE	ask
-	MOVQ	0x110(GS), DI
-	MOVQ	0x118(GS), SI
-	MOVQ	0x120(GS), DX
-	MOVQ	0x128(GS), R10
-	MOVQ	0x130(GS), R8
-	MOVQ	0x138(GS), R9
-	MOVQ	40(GS), BX
+	RESTORE
 	MOVQ	R11, AX
 	JMP	·stubAnswer(SB)
 another:
@@ -404,13 +410,7 @@ another:
 	JNZ	entry
 ask:
 	MOVQ	0x108(GS), AX
-	MOVQ	0x110(GS), DI
-	MOVQ	0x118(GS), SI
-	MOVQ	0x120(GS), DX
-	MOVQ	0x128(GS), R10
-	MOVQ	0x130(GS), R8
-	MOVQ	0x138(GS), R9
-	MOVQ	40(GS), BX
+	RESTORE
 	MOVL	$1, R11
 	JMP	·stubSave(SB)
 
@@ -422,14 +422,7 @@ TEXT ·stubStat(SB),NOSPLIT|NOFRAME,$0
 	INCQ	R11
 	CMPQ	R11, 0x3c00(CX)
 	JNE	other
-	MOVQ	AX, 0x108(GS)
-	MOVQ	DI, 0x110(GS)
-	MOVQ	SI, 0x118(GS)
-	MOVQ	DX, 0x120(GS)
-	MOVQ	R10, 0x128(GS)
-	MOVQ	R8, 0x130(GS)
-	MOVQ	R9, 0x138(GS)
-	MOVQ	BX, 40(GS)
+	KEEP
 	CMPL	AX, $262
 	JEQ	at
 	MOVQ	SI, DX
@@ -459,23 +452,11 @@ word:
 	CMPQ	BX, $144
 	JCS	word
 	MOVL	$1, 0x3c20(CX)
-	MOVQ	0x110(GS), DI
-	MOVQ	0x118(GS), SI
-	MOVQ	0x120(GS), DX
-	MOVQ	0x128(GS), R10
-	MOVQ	0x130(GS), R8
-	MOVQ	0x138(GS), R9
-	MOVQ	40(GS), BX
+	RESTORE
 	XORL	AX, AX
 	JMP	·stubAnswer(SB)
 ask:
-	MOVQ	0x110(GS), DI
-	MOVQ	0x118(GS), SI
-	MOVQ	0x120(GS), DX
-	MOVQ	0x128(GS), R10
-	MOVQ	0x130(GS), R8
-	MOVQ	0x138(GS), R9
-	MOVQ	40(GS), BX
+	RESTORE
 other:
 	CMPQ	0x160(GS), $0
 	JNE	names

@@ -10,6 +10,7 @@ import (
 	"ringfort/platform"
 	"ringfort/sentry/arch"
 	"ringfort/sentry/auth"
+	"ringfort/sentry/ktime"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/names"
 	"ringfort/sentry/steady"
@@ -53,14 +54,11 @@ type taskNames struct {
 	tries int        // calls that could have been answered; below 0: it can have no table
 }
 
-// steadyAt is where the clock page has the generations of package steady.
-const steadyAt = 0x400
-
 // prepareNames has the generations of names kept in the second half of the clock page, for all to read, and those of package
 // steady before.
 func (k *Kernel) prepareNames() {
 	page := k.memory.Bytes(k.ClockPage())
-	steady.Share((*steady.Generations)(unsafe.Pointer(&page[steadyAt])))
+	steady.Share((*steady.Generations)(unsafe.Pointer(&page[ktime.ParamsMax])))
 	names.Share((*names.Generations)(unsafe.Pointer(&page[usermem.PageSize-unsafe.Sizeof(names.Generations{})])))
 }
 

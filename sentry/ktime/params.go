@@ -52,7 +52,7 @@ const (
 	OffStart  = 32 // Sec of clock ID c is at OffStart + c*StartSize, Nsec 8 bytes on
 	StartSize = 16
 
-	// ParamsMax is how long Params may be: others have what is behind.
+	// ParamsMax is how long Params may be: behind, the page has the generations of package steady, then those of names.
 	ParamsMax = 0x400
 
 	Shift     = 32
