@@ -3,6 +3,7 @@ package gofer
 import (
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
+	"ringfort/platform/fdroom"
 )
 
 // fid is a file the client has a number for.
@@ -17,6 +18,7 @@ type fid struct {
 }
 
 func newFID(fd int, mode uint32) *fid {
+	fdroom.Got(fd)
 	return &fid{num: wire.NoFID, fd: fd, mode: mode & unix.S_IFMT, io: -1, dir: -1}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform/fdroom"
 	"ringfort/platform/tracee"
 	"ringfort/sentry/arch"
 )
@@ -272,6 +273,7 @@ func (k *keeper) newProcess() (*process, error) {
 		k.freeCtls.give(slot)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
+	fdroom.Got(done)
 	p := &process{k: k, slot: slot, done: done, home: nowhere}
 	ctl := p.ctl()
 	if !fresh {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
+	"ringfort/platform/fdroom"
 )
 
 // FID is the number of a file at the gofer.
@@ -441,6 +442,7 @@ func (c *Client) takeDonated(tag uint16, most int) ([]int, error) {
 			closeAll(got)
 			return nil, fmt.Errorf("descriptor packet of %d bytes and %d descriptors does not belong to reply %d", n, len(got), tag)
 		}
+		fdroom.Got(got[len(got)-1])
 		return got, nil
 	}
 }
