@@ -26,7 +26,7 @@ const (
 	spinTicks = 60000
 	// aloneTicks is the same while no other context was active for crowdTicks: the other core
 	// would be idle.
-	aloneTicks = 200000
+	aloneTicks = 2_000_000
 	crowdTicks = 25000000
 	// longTurn is how many short turns a long one outweighs then. To sleep while it lasts
 	// costs little; to be found asleep by each of the short ones that follow costs more.
