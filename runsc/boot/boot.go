@@ -117,7 +117,28 @@ func lockIn() error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &none); err != nil {
 		return fmt.Errorf("limit of core files: %w", err)
 	}
+	if err := moreFiles(); err != nil {
+		return fmt.Errorf("limit of open files: %w", err)
+	}
 	return isolate.KeepCapabilities()
+}
+
+// sentryFiles is how many descriptors a Sentry may have if we may say so: all files that applications have open have one,
+// and those that they had open lately. Each is part of the memory that the sandbox's cgroup has.
+const sentryFiles = 1 << 17
+
+// moreFiles raises the limit of open files.
+func moreFiles() error {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur >= sentryFiles {
+		return err
+	}
+	more := unix.Rlimit{Cur: sentryFiles, Max: max(l.Max, sentryFiles)}
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &more) == nil {
+		return nil
+	}
+	l.Cur = l.Max // without CAP_SYS_RESOURCE on the host, or with a low fs.nr_open
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
 }
 
 // logLevel is the least level of messages in the log.

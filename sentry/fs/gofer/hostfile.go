@@ -58,6 +58,13 @@ func (h *hostFile) any() int {
 	return int(h.rw.Load())
 }
 
+// viewed reports whether the Sentry has views of the file.
+func (h *hostFile) viewed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.windows) > 0
+}
+
 func (h *hostFile) drop(n int64) {
 	if h.refs.Add(-n) != 0 {
 		return

@@ -2,6 +2,7 @@ package goferfs
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -31,50 +32,110 @@ func keptOf(t *testing.T, c *vfstest.Caller, fs *fileSystem, name string) (n int
 	return n, in.kept.Load() && in.hasData.Load()
 }
 
-// Of many files the ones opened last keep their descriptors, and so does one that is opened again and again.
-func TestKeepDescriptors(t *testing.T) {
-	const most = 60
-	const files = most + most/2
+// manyFiles makes a file system with n files, named by numbers and having them as contents, and returns what reads one.
+func manyFiles(t *testing.T, n int) (*vfstest.Caller, *fileSystem, func(int)) {
+	t.Helper()
 	host := t.TempDir()
-	for i := range files {
+	for i := range n {
 		if err := os.WriteFile(filepath.Join(host, fmt.Sprint(i)), []byte(fmt.Sprint(i)), 0644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sb := newFS(t, host, Options{})
 	c := vfstest.New(sb)
-	fs := sb.Root().Inode().(*inode).fs
-	fs.kept.most = most
-	read := func(i int) {
+	return c, sb.Root().Inode().(*inode).fs, func(i int) {
 		t.Helper()
 		if s, err := c.Read(fmt.Sprint("/", i)); s != fmt.Sprint(i) || err != nil {
 			t.Fatalf("file %d: %q %v", i, s, err)
 		}
 	}
+}
+
+// Who reads more files than keep descriptors again and again finds most of them, and one that is opened more often than
+// the others gets a place.
+func TestKeepDescriptors(t *testing.T) {
+	const most = 60
+	const files = most + most/4
+	c, fs, read := manyFiles(t, files)
+	fs.kept.most = most
 	for i := range files {
 		read(i)
-		if i%10 == 0 {
-			read(7)
+	}
+	kept := map[int]bool{}
+	for i := range files {
+		_, kept[i] = keptOf(t, c, fs, fmt.Sprint("/", i))
+	}
+	found := 0
+	for i := range files {
+		if _, still := keptOf(t, c, fs, fmt.Sprint("/", i)); still && kept[i] {
+			found++
 		}
+		read(i)
 	}
-	if n, last := keptOf(t, c, fs, fmt.Sprint("/", files-1)); n > most || n < most/2 || !last {
-		t.Errorf("%d files keep descriptors, the last: %v", n, last)
+	if n, _ := keptOf(t, c, fs, "/1"); n > most || found < most-most/4 {
+		t.Errorf("%d files keep descriptors, %d were found again", n, found)
 	}
-	if _, often := keptOf(t, c, fs, "/7"); !often {
+	for range admitOne * most {
+		read(files - 1)
+		read(files - 2)
+	}
+	if _, often := keptOf(t, c, fs, fmt.Sprint("/", files-1)); !often {
 		t.Error("a file that is opened often does not keep its descriptor")
-	}
-	if _, once := keptOf(t, c, fs, "/8"); once {
-		t.Error("a file opened once, long ago, keeps its descriptor")
 	}
 	// One that is unlinked while it has a place, and the place used again.
 	check(t, "unlink", vfs.Unlink(c, vfs.Path{}, "/7", false), nil)
-	for i := range files {
-		if i != 7 {
-			read(i)
+	for i := range admitOne * files {
+		if i%files != 7 {
+			read(i % files)
 		}
 	}
 	if n, _ := keptOf(t, c, fs, "/8"); n > most {
 		t.Errorf("%d files keep descriptors", n)
+	}
+}
+
+func TestKeptLimit(t *testing.T) {
+	var files unix.Rlimit
+	check(t, "getrlimit", unix.Getrlimit(unix.RLIMIT_NOFILE, &files), nil)
+	for _, test := range []struct {
+		memory uint64
+		want   int
+	}{{0, restIdle}, {1 << 20, restIdle}, {256 << 20, 4096}, {math.MaxUint64, maxIdle}} {
+		var k keptFiles
+		k.limit(test.memory)
+		if want := min(test.want, int(min(files.Cur, math.MaxInt32)/8*5)); k.most != want {
+			t.Errorf("%d files keep descriptors of a container with %d bytes, want %d", k.most, test.memory, want)
+		}
+	}
+}
+
+// What is kept beyond the usual is let go of when no file was used for a while, or when descriptors become scarce.
+func TestTrimDescriptors(t *testing.T) {
+	const files = restIdle + 2*trimBatch
+	c, fs, read := manyFiles(t, files)
+	fs.kept.most = files
+	all := func() {
+		for i := range files {
+			read(i)
+		}
+		if n, _ := keptOf(t, c, fs, "/1"); n != files {
+			t.Fatalf("%d of %d files keep descriptors", n, files)
+		}
+	}
+	all()
+	fs.kept.trim()
+	if n, _ := keptOf(t, c, fs, "/1"); n != files {
+		t.Errorf("%d of %d files in use keep descriptors", n, files)
+	}
+	fs.kept.trim()
+	if n, _ := keptOf(t, c, fs, "/1"); n != restIdle {
+		t.Errorf("%d files keep descriptors after a while, want %d", n, restIdle)
+	}
+	all()
+	fs.kept.scarce = 0
+	read(0)
+	if n, first := keptOf(t, c, fs, "/0"); n > restIdle || first {
+		t.Errorf("%d files keep descriptors when they are scarce, the last that was used: %v", n, first)
 	}
 }
 
