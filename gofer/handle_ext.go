@@ -121,6 +121,7 @@ func (s *server) make(d *wire.Decoder, e *wire.Encoder) (int, error) {
 	newN := d.U32()
 	m := newFile{name: d.Str(), mode: d.U32(), uid: d.U32(), gid: d.U32(), rdev: d.U64(), target: d.Str()}
 	open := d.U32()
+	m.keep = open == unix.O_RDWR && m.mode&unix.S_IFMT == unix.S_IFREG
 	if err := s.checkWrite(d, m.name); err != nil {
 		return -1, err
 	}
@@ -136,7 +137,9 @@ func (s *server) make(d *wire.Decoder, e *wire.Encoder) (int, error) {
 	}
 	f := newFID(fd, a.Mode)
 	donated := -1
-	if open != wire.NoOpen && f.mode == unix.S_IFREG {
+	if m.keep {
+		donated = m.data
+	} else if open != wire.NoOpen && f.mode == unix.S_IFREG {
 		if donated, err = s.openData(f, open); err != nil {
 			f.close()
 			return -1, err

@@ -87,7 +87,7 @@ func (s *server) listPlace(base int, p *place, d *wire.Decoder, e *wire.Encoder)
 		}
 		defer unix.Close(fd)
 	}
-	l := lister{s: s, e: e, limit: len(e.B) + count, bare: flags&wire.ListBare != 0, dev: a.Dev, dirno: uint32(len(more))}
+	l := lister{s: s, e: e, limit: len(e.B) + count, bare: flags&wire.ListBare != 0, names: flags&wire.ListNames != 0, dev: a.Dev, dirno: uint32(len(more))}
 	e.U64(a.Dev)
 	e.U64(a.Ino)
 	at := len(e.B)
@@ -130,6 +130,7 @@ type lister struct {
 	// bare leaves out attributes, once it is known that a listing's numbers are the files' own here, on device dev.
 	bare, numbers bool
 	dev           uint64
+	names         bool // leaves out all but names
 }
 
 // below appends the directories names of dir, which are the last entries that are directories, and those below them.
@@ -179,7 +180,10 @@ func (l *lister) entries(dir int, dirs *[]string) (n uint32, state uint8, err er
 		e, at := l.e, len(l.e.B)
 		e.U64(next)
 		e.Name(name)
-		if l.bare && l.numbers && typ != unix.DT_DIR && typ != unix.DT_UNKNOWN {
+		if l.names {
+			e.U8(unix.DT_REG)
+			e.U64(0)
+		} else if l.bare && l.numbers && typ != unix.DT_DIR && typ != unix.DT_UNKNOWN {
 			e.U8(typ)
 			e.U64(ino)
 		} else if mode, err := l.entry(dir, name, typ, ino); err != nil {

@@ -12,6 +12,9 @@ type newFile struct {
 	uid, gid uint32
 	rdev     uint64
 	target   string // of a symbolic link
+	// keep leaves a regular file open for reading and writing, as data.
+	keep bool
+	data int
 }
 
 // create makes m in dir, never over something that is there, and gives it exactly the mode and owner asked for.
@@ -20,13 +23,12 @@ func (s *server) create(dir int, m *newFile, a *wire.Attr) (int, error) {
 	if s.readOnly {
 		return -1, unix.EROFS
 	}
-	fd := -1
 	var err error
 	switch m.mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		fd, err = openChild(dir, m.name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NONBLOCK, m.mode&07777)
-		if err == nil {
-			unix.Close(fd)
+		m.data, err = openChild(dir, m.name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_NONBLOCK, m.mode&07777)
+		if err == nil && !m.keep {
+			unix.Close(m.data)
 		}
 	case unix.S_IFDIR:
 		err = unix.Mkdirat(dir, m.name, m.mode&07777)
@@ -46,10 +48,13 @@ func (s *server) create(dir int, m *newFile, a *wire.Attr) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if fd, err = pathChild(dir, m.name, a); err != nil {
+	fd, err := pathChild(dir, m.name, a)
+	if err != nil {
+		m.drop()
 		return -1, err
 	}
 	if err = s.own(fd, m, a); err != nil {
+		m.drop()
 		unix.Close(fd)
 		rm := 0
 		if a.Mode&unix.S_IFMT == unix.S_IFDIR {
@@ -59,6 +64,13 @@ func (s *server) create(dir int, m *newFile, a *wire.Attr) (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// drop closes what was left open.
+func (m *newFile) drop() {
+	if m.keep {
+		unix.Close(m.data)
+	}
 }
 
 // own gives a new file its owner and permissions where the host's rules gave it others.

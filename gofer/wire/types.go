@@ -60,7 +60,8 @@ const (
 //	TList        dir[4] newfid[4] path[s] count[4] flags[1] nmore[2] nmore*path[s]
 //	RList        dev[8] ino[8] state[1] n[4] n*entry, then while any are left dirno[4] n[4] n*entry
 //	             The entries of the directory path below dir, which gets newfid unless that is NoFID (no path: of dir
-//	             itself), from the start. With ListBare entries that are no directories come without attributes.
+//	             itself), from the start. With ListBare entries that are no directories come without attributes, with
+//	             ListNames all do, and with no type or number that means anything.
 //	             With ListDeep, if ListEnd, whole directories follow as far as count bytes go: those below it, each
 //	             parent before its children, then those of the further paths below dir, and those below them. dirno
 //	             says which: from 1 to nmore the further paths, from then on the entries of the reply that are
@@ -104,6 +105,7 @@ const (
 const (
 	ListDeep    = 1
 	ListBare    = 2
+	ListNames   = 4
 	ListEnd     = 1 // the last entry there is, is among these
 	ListPartial = 2 // one whose attributes could not be read was left out
 )

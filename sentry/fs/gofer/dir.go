@@ -36,8 +36,11 @@ func (in *inode) LookupPath(_ vfs.Caller, names []string, intent uint32) ([]vfs.
 		return nil, err
 	}
 	if len(r.Nodes) == 0 {
-		if r.Err == unix.EINVAL {
+		switch r.Err {
+		case unix.EINVAL:
 			r.Err = unix.ENOENT // a name no host file can have
+		case unix.ENOENT:
+			in.missed()
 		}
 		return nil, r.Err
 	}
@@ -46,6 +49,9 @@ func (in *inode) LookupPath(_ vfs.Caller, names []string, intent uint32) ([]vfs.
 	for i := range r.Nodes {
 		n := in.fs.inode(&r.Nodes[i], parent, names[i])
 		ins[i], parent = n, n
+	}
+	if r.Err == unix.ENOENT {
+		parent.missed()
 	}
 	if r.FD >= 0 {
 		parent.adoptFD(r.FD, open&unix.O_ACCMODE == unix.O_RDWR)

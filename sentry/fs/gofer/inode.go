@@ -68,7 +68,8 @@ type inode struct {
 	partial bool // entries are missing in listing
 	bare    bool // listing has no attributes of files
 	misses  int  // files that were wanted of a bare listing
-	asked   int  // names that were asked for without one
+	asked   int  // names that were asked for and were not there
+	peeked  bool // the names were asked for since
 	// names are all there are, nil if that is not known.
 	names map[string]struct{}
 	// listEpoch is the superblock's in which listing, seen and names were true.

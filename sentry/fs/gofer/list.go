@@ -13,9 +13,9 @@ const (
 	// than bareLarge.
 	bareMisses = 2
 	bareLarge  = 512
-	// peekAfter is how many names of a directory are asked for one by one before its names are listed, if peekRoom
-	// bytes of reply (about four hundred) hold them.
-	peekAfter = 8
+	// peekAfter is how many names that are not in a directory are asked for one by one before its names are listed, if
+	// peekRoom bytes of reply (about four hundred) hold them.
+	peekAfter = 3
 	peekRoom  = 16 << 10
 )
 
@@ -392,17 +392,22 @@ func (in *inode) lookSeen(name string) (int32, bool) {
 	return i, ok
 }
 
-// peek learns the names of a directory of which nothing is known and one is asked for after the other, if they are few:
-// programs look for many in each directory of a path. in.mu is held.
+// missed notes that a name was asked for that is not in the directory.
+func (in *inode) missed() {
+	in.mu.Lock()
+	in.asked++
+	in.mu.Unlock()
+}
+
+// peek learns the names of a directory of which nothing is known and one is missed after the other, if they are few:
+// programs look for the same in each directory of a path. in.mu is held.
 func (in *inode) peek() {
-	if in.listing != nil || in.names != nil || !in.exact() {
+	if in.listing != nil || in.names != nil || in.asked < peekAfter || in.peeked || !in.exact() {
 		return
 	}
-	if in.asked++; in.asked != peekAfter {
-		return
-	}
+	in.peeked = true
 	gen := in.fs.gen.Load()
-	l, _, err := in.ask(peekRoom, wire.ListBare)
+	l, _, err := in.ask(peekRoom, wire.ListNames)
 	if err != nil || l.State != wire.ListEnd || in.fs.gen.Load() != gen {
 		return
 	}
@@ -415,7 +420,7 @@ func (in *inode) peek() {
 func (in *inode) dropDoubtful() {
 	if e := in.fs.sb.Epoch(); in.listEpoch != e {
 		in.listing, in.seen, in.seenIn, in.bare = nil, nil, nil, false
-		in.asked = 0
+		in.asked, in.peeked = 0, false
 		in.forgetNames()
 		in.listEpoch = e
 	}
