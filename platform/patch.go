@@ -21,6 +21,16 @@ type Patch struct {
 	Bytes []byte
 }
 
+// KnownSite is how a call site is patched wherever the code is mapped.
+type KnownSite struct {
+	Number uint32
+	Kind   uint8
+	Before [8]byte // what was there
+	// Patch is to be written in its place, from Back bytes before the end of the SYSCALL instruction on.
+	Patch []byte
+	Back  int
+}
+
 // Patcher is an AddressSpace that patches call sites. The kernel, which
 // alone can write application memory, asks it what to write.
 type Patcher interface {
@@ -29,6 +39,12 @@ type Patcher interface {
 	// patched safely. If write returns nil, the patch holds. No thread runs in
 	// the address space meanwhile; if one does, nothing is done.
 	PlanPatch(s *CallSite, write func(Patch) error)
+	// PlanKnown tells how to patch a site in all address spaces of the sandbox; false if that cannot be done
+	// safely, or if too many sites are known.
+	PlanKnown(s *CallSite) (KnownSite, bool)
+	// Adopt says that the code of sites is about to be mapped, patched, for no thread can be there yet. The SYSCALL
+	// instructions end at ends. If it returns false that must not be done.
+	Adopt(sites []KnownSite, ends []uintptr) bool
 	// DropPatches forgets the patches in [start, end). For each it calls restore
 	// before, with what was there, to be written back where the memory stays.
 	DropPatches(start, end uintptr, restore func(Patch))

@@ -156,8 +156,8 @@ type Event struct {
 	Execute bool
 	// AccessKnown is false if the platform cannot tell reads from writes.
 	AccessKnown bool
-	// For EventSyscall: the call site is worth patching (see Patcher).
-	Hot bool
+	// For EventSyscall: the call site is worth patching (see Patcher), or has trapped for the first time.
+	Hot, New bool
 	// Of the registers only those of a system call, RAX and OrigRax are in r: a Loader has the
 	// rest, and the next Switch goes on with that and RAX if it is not asked for it.
 	Partial bool

@@ -236,7 +236,8 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 		if info.arch == unix.AUDIT_ARCH_X86_64 {
 			r.OrigRax = r.Rax
 		}
-		return platform.Event{Kind: platform.EventSyscall, Hot: c.space.trapped(uintptr(r.Rip))}, nil
+		first, hot := c.space.trapped(uintptr(r.Rip))
+		return platform.Event{Kind: platform.EventSyscall, Hot: hot, New: first}, nil
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
 		if c.space.middleAt(r.Rip, sig, uc.trapno) || c.space.generation.Load() != c.seen {
 			return platform.Event{Kind: platform.EventInterrupt}, nil // Switch knows where that is now

@@ -74,6 +74,12 @@
 // trampoline. Before code becomes writable or moves, patches are taken back. The
 // Sentry never shows addresses of trampolines.
 //
+// What several processes have trapped at is patched from the start in those that follow (known.go): a page of the file's
+// code with its sites patched is kept in the memory file, and mapped in place of the file's own wherever that
+// is the same as what the page was made from. The numbers of such sites, and so the jumps, are the same in all address
+// spaces; where a trampoline leads is not. Only programs that have made a hundred calls the slow way in one
+// process get such pages, for each takes a mapping of its own: /bin/true ended up later with them.
+//
 // Known limits: a program that copies patched code with its own instructions gets
 // the jump, which works only while the original stays mapped; and a GS base set by
 // WRGSBASE, which we do not offer in AT_HWCAP2, is lost at the next trap.

@@ -41,6 +41,7 @@ type keeper struct {
 	freeCtls  numbers
 	freeAreas numbers
 	freeSets  numbers // of patchFile
+	freeKnown numbers // of sites known of files; none is given back
 	processes map[int]*process
 	early     map[int]bool // ended before they were entered in processes
 }
@@ -69,7 +70,7 @@ func newKeeper() (*keeper, error) {
 			return nil, fmt.Errorf("seal %s: %w", f.Name(), err)
 		}
 	}
-	k.freeCtls.end, k.freeSets.end, k.freeAreas.end = maxStubs, maxStubs, maxAreas
+	k.freeCtls.end, k.freeSets.end, k.freeAreas.end, k.freeKnown.end = maxStubs, maxStubs, maxAreas, maxKnown
 	started := make(chan error)
 	go k.bury(started)
 	if err := <-started; err != nil {

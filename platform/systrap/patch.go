@@ -30,6 +30,9 @@ const (
 	trampSize = maxSites * trampLen
 	setSize   = tableSize + trampSize
 	jumpLen   = 7
+	// maxKnown is how many sites are known of files: they have the same numbers, below, in every lineage, so that one
+	// patched page fits all.
+	maxKnown = maxSites / 2
 )
 
 // hotAfter is how often a site traps before it is worth patching.
@@ -91,7 +94,8 @@ type lineage struct {
 	users atomic.Int32
 
 	mu    sync.Mutex
-	sites []*site
+	sites []*site          // by their number, less maxKnown
+	known map[uint32]*site // those below, by number
 }
 
 func (l *lineage) mem() unsafe.Pointer { return unsafe.Add(l.k.patchMem, uintptr(l.index)*setSize) }
@@ -110,28 +114,28 @@ type patches struct {
 
 const neverHot = 255
 
-// trapped counts a trap at a site and reports whether it is worth patching.
-func (s *space) trapped(rip uintptr) bool {
+// trapped counts a trap at a site and reports whether it is the first, or worth patching.
+func (s *space) trapped(rip uintptr) (first, hot bool) {
 	s.patchMu.Lock()
 	defer s.patchMu.Unlock()
 	p := &s.patches
 	if p.off {
-		return false
+		return false, false
 	}
 	if p.traps == nil {
 		p.traps = make(map[uintptr]uint8)
 	}
 	n := p.traps[rip]
 	if n == neverHot {
-		return false
+		return false, false
 	}
 	if n < hotAfter {
 		if len(p.traps) < 4*maxSites {
 			p.traps[rip] = n + 1
 		}
-		return false
+		return n == 0, false
 	}
-	return true
+	return false, true
 }
 
 // PlanPatch implements platform.Patcher.
@@ -155,14 +159,7 @@ func (s *space) PlanPatch(cs *platform.CallSite, write func(platform.Patch) erro
 	if err := s.addSite(st); err != nil {
 		return
 	}
-	jump := make([]byte, st.len())
-	for i := range jump {
-		jump[i] = 0x90 // nop
-	}
-	i := (st.tramp - trampAddr) / trampLen
-	copy(jump, []byte{0xff, 0x24, 0xe5})
-	binary.LittleEndian.PutUint32(jump[3:], uint32(tableAddr+8*i))
-	if write(platform.Patch{Addr: st.addr, Bytes: jump}) != nil {
+	if write(platform.Patch{Addr: st.addr, Bytes: st.jump((st.tramp - trampAddr) / trampLen)}) != nil {
 		return
 	}
 	s.change(func(at, inside map[uintptr]*site) {
@@ -172,18 +169,20 @@ func (s *space) PlanPatch(cs *platform.CallSite, write func(platform.Patch) erro
 
 func (s *space) endPatching() { s.patching.Store(false) }
 
+// jump returns the code that takes the place of a site with number i.
+func (s *site) jump(i uintptr) []byte {
+	b := bytes.Repeat([]byte{0x90}, int(s.len())) // nop
+	copy(b, []byte{0xff, 0x24, 0xe5})
+	binary.LittleEndian.PutUint32(b[3:], uint32(tableAddr+8*i))
+	return b
+}
+
 // addSite gives st a trampoline, an old one if it fits.
 func (s *space) addSite(st *site) error {
-	p := &s.patches
-	if p.l == nil {
-		l, err := s.p.k.newLineage()
-		if err != nil {
-			return err
-		}
-		p.l = l
-		s.mapLineage()
+	if err := s.needLineage(); err != nil {
+		return err
 	}
-	l := p.l
+	l := s.patches.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, o := range l.sites {
@@ -192,14 +191,44 @@ func (s *space) addSite(st *site) error {
 			return nil
 		}
 	}
-	if len(l.sites) == maxSites {
+	if len(l.sites) == maxSites-maxKnown {
 		return unix.ENOSPC
 	}
-	i := uintptr(len(l.sites))
+	l.lead(maxKnown+uintptr(len(l.sites)), st)
+	l.sites = append(l.sites, st)
+	return nil
+}
+
+// needLineage gives s a lineage if it has none. s.patchMu is held.
+func (s *space) needLineage() error {
+	if s.patches.l != nil {
+		return nil
+	}
+	l, err := s.p.k.newLineage()
+	if err == nil {
+		s.patches.l = l
+		s.mapLineage()
+	}
+	return err
+}
+
+// lead gives st the trampoline with number i. l.mu is held.
+func (l *lineage) lead(i uintptr, st *site) {
 	st.tramp = trampAddr + i*trampLen
 	copy(unsafe.Slice((*byte)(unsafe.Add(l.mem(), tableSize+i*trampLen)), trampLen), st.trampoline())
 	*(*uint64)(unsafe.Add(l.mem(), 8*i)) = uint64(st.tramp)
-	l.sites = append(l.sites, st)
+}
+
+// numbered returns the site with number i, nil if there is none.
+func (l *lineage) numbered(i uint64) *site {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i < maxKnown {
+		return l.known[uint32(i)]
+	}
+	if i -= maxKnown; i < uint64(len(l.sites)) {
+		return l.sites[i]
+	}
 	return nil
 }
 
@@ -370,13 +399,10 @@ func (s *space) leftAt(rip uint64) uint64 {
 		return rip
 	}
 	i, off := (rip-trampAddr)/trampLen, (rip-trampAddr)%trampLen
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if i >= uint64(len(l.sites)) {
-		return rip
-	}
-	st := l.sites[i]
+	st := l.numbered(i)
 	switch {
+	case st == nil:
+		return rip
 	case st.kind == movSyscall && off == 0:
 		return uint64(st.addr)
 	case st.kind == syscallCmp && off >= cmpJump:
@@ -417,10 +443,17 @@ func (l *lineage) release() {
 	if l.users.Add(-1) != 0 {
 		return
 	}
-	n := uintptr(len(l.sites))
-	clear(unsafe.Slice((*byte)(l.mem()), 8*n))
-	clear(unsafe.Slice((*byte)(unsafe.Add(l.mem(), tableSize)), trampLen*n))
+	l.clear(maxKnown, uintptr(len(l.sites)))
+	for i := range l.known {
+		l.clear(uintptr(i), 1)
+	}
 	l.k.mu.Lock()
 	l.k.freeSets.give(l.index)
 	l.k.mu.Unlock()
+}
+
+// clear takes the trampolines of n sites away, from number i on.
+func (l *lineage) clear(i, n uintptr) {
+	clear(unsafe.Slice((*byte)(unsafe.Add(l.mem(), 8*i)), 8*n))
+	clear(unsafe.Slice((*byte)(unsafe.Add(l.mem(), tableSize+i*trampLen)), trampLen*n))
 }

@@ -41,8 +41,11 @@ func (t *Task) run() {
 		case err != nil:
 			t.hostFailure("run application code", err)
 		case ev.Kind == platform.EventSyscall:
-			if ev.Hot {
-				m.PatchSite(usermem.Addr(t.Registers().Rip))
+			if !ev.Partial {
+				m.Trapped()
+			}
+			if ev.Hot || ev.New {
+				m.PatchSite(usermem.Addr(t.Registers().Rip), ev.Hot)
 			}
 			t.serve()
 		case ev.Kind == platform.EventFault:

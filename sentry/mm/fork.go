@@ -19,7 +19,7 @@ func (m *MemoryManager) Fork(p platform.Platform, flush func() error) (*MemoryMa
 	if p, ok := n.as.(platform.Patcher); ok {
 		p.InheritPatches(m.as)
 	}
-	n.brk, n.allowance = m.brk, m.allowance
+	n.brk, n.allowance, n.program = m.brk, m.allowance, m.program
 	n.setTitle(m.title)
 	n.Info = m.Info
 	n.dumpable.Store(m.Info.Dumpable == 1)

@@ -43,6 +43,10 @@ type MemoryManager struct {
 	owner atomic.Value // see SetOwner
 	title string       // see SetTitle
 
+	program *memmap.Code // of what was mapped first
+	traps   atomic.Int64 // at call sites that are not patched
+	adopted bool         // some were patched from the start
+
 	// dead are references to drop once the host has let go of the pages.
 	dead  []held
 	stale atomic.Bool // dead is not empty or the platform has work queued
@@ -208,6 +212,7 @@ func (m *MemoryManager) DecUsers() {
 		m.forget(v)
 	}
 	m.vmas.list = nil
+	m.remember()
 	m.dropDead()
 	if m.Info.Exe != nil {
 		m.Info.Exe.DecRef()

@@ -82,6 +82,9 @@ func (m *MemoryManager) MMap(opts MapOpts) (usermem.Addr, error) {
 	if i < j {
 		m.unmap(v.Range)
 	}
+	if obj, ok := v.obj.(memmap.Coded); ok && m.program == nil {
+		m.program = obj.Code()
+	}
 	m.insertVMA(v)
 	m.eager(v, addr, n, opts.Populate || v.locked)
 	return addr, nil

@@ -195,6 +195,7 @@ func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) erro
 	m.addPMA(p)
 	if !(at.Write && v.brief()) {
 		m.hostMap(p)
+		m.adoptKnown(v, p)
 	} // else the copy is mapped
 	m.populateImage(v)
 	return nil
@@ -233,6 +234,7 @@ func (m *MemoryManager) populateWhole(v *vma) {
 	p := &pma{Range: usermem.Range{Start: v.Start, End: v.Start + usermem.Addr(r.Len())}, file: file, off: r.Start, prot: v.prot, cow: true}
 	m.hostMap(p)
 	m.addPMA(p)
+	m.adoptKnown(v, p)
 }
 
 // fillPages is how many pages at the start of a run are worth a mapping of their own, for the faults that it saves.

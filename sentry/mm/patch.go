@@ -17,10 +17,11 @@ const (
 	patchNear = 16
 )
 
-// PatchSite lets the platform replace the SYSCALL instruction that ends at rip.
+// PatchSite lets the platform replace the SYSCALL instruction that ends at rip, if it is hot; else it is one that has
+// trapped for the first time here.
 // Only code of a private file mapping that cannot be written is touched: what
 // programs generate or change themselves stays as it is.
-func (m *MemoryManager) PatchSite(rip usermem.Addr) {
+func (m *MemoryManager) PatchSite(rip usermem.Addr, hot bool) {
 	p, ok := m.as.(platform.Patcher)
 	if !ok {
 		return
@@ -31,14 +32,11 @@ func (m *MemoryManager) PatchSite(rip usermem.Addr) {
 	if !ok || v.shared || v.obj == nil || v.prot != platform.Read|platform.Exec {
 		return
 	}
-	look := func(far usermem.Addr) ([]byte, uintptr) {
-		around := usermem.Range{Start: rip - min(rip, far), End: rip + far}.Intersect(v.Range)
-		code, from := m.presentCode(around, rip)
-		return code, uintptr(from)
+	if !hot {
+		m.knowSite(p, v, rip)
+		return
 	}
-	site := &platform.CallSite{End: uintptr(rip), Around: func() ([]byte, uintptr) { return look(patchWindow) }}
-	site.Code, site.Addr = look(patchNear)
-	p.PlanPatch(site, func(patch platform.Patch) error {
+	p.PlanPatch(m.callSite(v, rip), func(patch platform.Patch) error {
 		r := usermem.Range{Start: usermem.Addr(patch.Addr), End: usermem.Addr(patch.Addr) + usermem.Addr(len(patch.Bytes))}
 		if r.Intersect(v.Range) != r {
 			return unix.EFAULT
@@ -48,6 +46,18 @@ func (m *MemoryManager) PatchSite(rip usermem.Addr) {
 		}
 		return m.writeCode(r.Start, patch.Bytes)
 	})
+}
+
+// callSite describes the site in v that ends at rip.
+func (m *MemoryManager) callSite(v *vma, rip usermem.Addr) *platform.CallSite {
+	look := func(far usermem.Addr) ([]byte, uintptr) {
+		around := usermem.Range{Start: rip - min(rip, far), End: rip + far}.Intersect(v.Range)
+		code, from := m.presentCode(around, rip)
+		return code, uintptr(from)
+	}
+	site := &platform.CallSite{End: uintptr(rip), Around: func() ([]byte, uintptr) { return look(patchWindow) }}
+	site.Code, site.Addr = look(patchNear)
+	return site
 }
 
 // StopPatching undoes all patches for good.

@@ -200,6 +200,9 @@ func (in *inode) Pages(off, n uint64, at usermem.Access) (memmap.File, memmap.Ra
 // PagesReady implements memmap.Ready.
 func (in *inode) PagesReady() {}
 
+// Code implements memmap.Coded.
+func (in *inode) Code() *memmap.Code { return &in.code }
+
 // AddMapping notes a mapping, which keeps the descriptors.
 func (in *inode) AddMapping(s memmap.Space, r usermem.Range, off uint64, writable bool) error {
 	in.mappings.Add(s, r, off, writable)

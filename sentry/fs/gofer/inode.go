@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
 	"ringfort/sentry/fs/fsutil"
+	"ringfort/sentry/memmap"
 	"ringfort/sentry/steady"
 	"ringfort/sentry/vfs"
 )
@@ -78,6 +79,7 @@ type inode struct {
 	// appendMu makes the end of an appending write known to its writer.
 	appendMu sync.Mutex
 	mappings fsutil.Mappings
+	code     memmap.Code
 }
 
 // setSize changes the size and returns what it was.
@@ -186,6 +188,7 @@ func (in *inode) Destroy() {
 		delete(in.fs.inodes, in.key)
 	}
 	in.fs.mu.Unlock()
+	in.code.Drop()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.closeData()
