@@ -87,10 +87,10 @@ type Echoer interface {
 
 // Echo is a call about a descriptor, and its answer.
 type Echo struct {
-	Nr     uintptr // read, recvfrom without an address, or lseek
+	Nr     uintptr // read, recvfrom without an address, lseek, or a write that is done with its length
 	FD     int32
 	Args   [3]uint64 // the second, third and fourth, where they matter, else 0
-	Result uint64
+	Result uint64    // but of a write
 	Slots  [2]uint32 // generations that are to be
 	Gens   [2]uint64 // these
 }

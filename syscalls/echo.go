@@ -32,6 +32,21 @@ func seekAgain(t *task, d *vfs.Description, e *platform.Echo) (stamps [2]steady.
 	return stamps, t.FDs().Means(e.FD, d) // it may have ceased to before the stamp
 }
 
+// discarded is called when a write to d, which fd meant, has been done. If d takes whatever is written, another write, of
+// whatever length, is done by returning that.
+func discarded(t *task, d *vfs.Description, fd int32) {
+	if !d.Discards() {
+		return
+	}
+	e := platform.Echo{Nr: unix.SYS_WRITE, FD: fd}
+	if !t.Repeats(&e) {
+		return
+	}
+	if stamps, ok := d.NoteDiscards(); ok && t.FDs().Means(fd, d) {
+		t.Echo(&e, stamps[:]...)
+	}
+}
+
 // echoStat tells the platform what fstat(2) returns for a file that was just opened. open was noted before.
 func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp) {
 	f, ok := d.File().(vfs.StatNoter)

@@ -11,7 +11,7 @@ import (
 
 var readWriteCalls = []Call{
 	{Nr: unix.SYS_READ, Name: "read", Func: Read, Args: []Arg{FD, OutBuf, Size}},
-	{Nr: unix.SYS_WRITE, Name: "write", Func: Write, Args: []Arg{FD, Buf, Size}},
+	{Nr: unix.SYS_WRITE, Name: "write", Func: Write, Args: []Arg{FD, Buf, Size}, Note: "/proc/PID/io lacks writes to /dev/null made again and again"},
 	{Nr: unix.SYS_PREAD64, Name: "pread64", Func: Pread64, Args: []Arg{FD, OutBuf, Size, Offset}},
 	{Nr: unix.SYS_PWRITE64, Name: "pwrite64", Func: Pwrite64, Args: []Arg{FD, Buf, Size, Offset}},
 	{Nr: unix.SYS_READV, Name: "readv", Func: Readv, Args: []Arg{FD, Iovec, Int}},
@@ -63,8 +63,9 @@ func manyBuffers(t *task, a arguments) (usermem.Seq, error) {
 	return t.IovecSeq(addr(a[1].Pointer()), a[2].Int())
 }
 
-// onFile calls op with the open file and the memory that a call names in its first three arguments.
-func onFile(t *task, a arguments, b buffers, op func(t *task, d *vfs.Description, s usermem.Seq) (uintptr, error)) (uintptr, error) {
+// onFile calls op with the open file and the memory that a call names in its first three arguments. A file that may not
+// be used so, if that is given, is told of before memory that cannot be.
+func onFile(t *task, a arguments, may func(*vfs.Description) bool, b buffers, op func(t *task, d *vfs.Description, s usermem.Seq) (uintptr, error)) (uintptr, error) {
 	d := t.GetIOFile(a[0].Int())
 	if d == nil {
 		return 0, unix.EBADF
@@ -72,6 +73,9 @@ func onFile(t *task, a arguments, b buffers, op func(t *task, d *vfs.Description
 	defer d.DecRef(t)
 	s, err := b(t, a)
 	if err != nil {
+		if may != nil && !may(d) {
+			err = unix.EBADF
+		}
 		return 0, err
 	}
 	return op(t, d, s)
@@ -79,7 +83,7 @@ func onFile(t *task, a arguments, b buffers, op func(t *task, d *vfs.Description
 
 // Read is read(2).
 func Read(t *task, a arguments) (uintptr, error) {
-	return onFile(t, a, oneBuffer, func(t *task, d *vfs.Description, dst usermem.Seq) (uintptr, error) {
+	return onFile(t, a, (*vfs.Description).Readable, oneBuffer, func(t *task, d *vfs.Description, dst usermem.Seq) (uintptr, error) {
 		n, err := readFile(t, d, dst)
 		if !d.Positional() {
 			e := platform.Echo{Nr: unix.SYS_READ, FD: a[0].Int(), Args: [3]uint64{1: a[2].Uint64()}}
@@ -90,13 +94,25 @@ func Read(t *task, a arguments) (uintptr, error) {
 }
 
 // Write is write(2).
-func Write(t *task, a arguments) (uintptr, error) { return onFile(t, a, oneBuffer, writeFile) }
+func Write(t *task, a arguments) (uintptr, error) {
+	return onFile(t, a, (*vfs.Description).Writable, oneBuffer, func(t *task, d *vfs.Description, src usermem.Seq) (uintptr, error) {
+		n, err := writeFile(t, d, src)
+		if err == nil {
+			discarded(t, d, a[0].Int())
+		}
+		return n, err
+	})
+}
 
 // Readv is readv(2).
-func Readv(t *task, a arguments) (uintptr, error) { return onFile(t, a, manyBuffers, readFile) }
+func Readv(t *task, a arguments) (uintptr, error) {
+	return onFile(t, a, (*vfs.Description).Readable, manyBuffers, readFile)
+}
 
 // Writev is writev(2).
-func Writev(t *task, a arguments) (uintptr, error) { return onFile(t, a, manyBuffers, writeFile) }
+func Writev(t *task, a arguments) (uintptr, error) {
+	return onFile(t, a, (*vfs.Description).Writable, manyBuffers, writeFile)
+}
 
 // readAt is pread(2) of an open file.
 func readAt(t *task, d *vfs.Description, dst usermem.Seq, off int64) (uintptr, error) {
@@ -132,7 +148,7 @@ func writeAt(t *task, d *vfs.Description, src usermem.Seq, off int64) (uintptr, 
 
 // atOffset calls op as onFile does, with the offset that is the fourth argument.
 func atOffset(t *task, a arguments, b buffers, op func(t *task, d *vfs.Description, s usermem.Seq, off int64) (uintptr, error)) (uintptr, error) {
-	return onFile(t, a, b, func(t *task, d *vfs.Description, s usermem.Seq) (uintptr, error) { return op(t, d, s, a[3].Int64()) })
+	return onFile(t, a, nil, b, func(t *task, d *vfs.Description, s usermem.Seq) (uintptr, error) { return op(t, d, s, a[3].Int64()) })
 }
 
 // Pread64 is pread(2).
@@ -149,7 +165,7 @@ func Pwritev(t *task, a arguments) (uintptr, error) { return atOffset(t, a, many
 
 // Preadv2 is preadv2(2).
 func Preadv2(t *task, a arguments) (uintptr, error) {
-	return onFile(t, a, manyBuffers, func(t *task, d *vfs.Description, dst usermem.Seq) (uintptr, error) {
+	return onFile(t, a, (*vfs.Description).Readable, manyBuffers, func(t *task, d *vfs.Description, dst usermem.Seq) (uintptr, error) {
 		return readWith(t, d, dst, a[3].Int64(), a[5].Int())
 	})
 }
@@ -179,7 +195,7 @@ func readWith(t *task, d *vfs.Description, dst usermem.Seq, off int64, flags int
 
 // Pwritev2 is pwritev2(2).
 func Pwritev2(t *task, a arguments) (uintptr, error) {
-	return onFile(t, a, manyBuffers, func(t *task, d *vfs.Description, src usermem.Seq) (uintptr, error) {
+	return onFile(t, a, (*vfs.Description).Writable, manyBuffers, func(t *task, d *vfs.Description, src usermem.Seq) (uintptr, error) {
 		return writeWith(t, d, src, a[3].Int64(), a[5].Int())
 	})
 }

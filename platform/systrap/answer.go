@@ -39,7 +39,7 @@ const (
 )
 
 // echoed are the calls that may have echoes.
-var echoed = [...]uintptr{unix.SYS_READ, unix.SYS_LSEEK, unix.SYS_RECVFROM}
+var echoed = [...]uintptr{unix.SYS_READ, unix.SYS_WRITE, unix.SYS_LSEEK, unix.SYS_RECVFROM}
 
 // echo is how the stub finds a call about a descriptor that it can answer: by the number, the descriptor and those of the
 // arguments that matter, as long as two generations are what they were.
@@ -49,7 +49,7 @@ type echo struct {
 	rdx    uint64
 	r10    uint32 // recvfrom
 	slots  [2]uint16
-	result uint64
+	result uint64 // of a write: the stub's
 	gens   [2]uint64
 	_      uint64
 }

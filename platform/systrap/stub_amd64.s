@@ -226,6 +226,8 @@ TEXT ·stubEcho(SB),NOSPLIT|NOFRAME,$0
 	ADDQ	0x1b8(GS), CX
 	CMPQ	R11, 0x400(CX)
 	JNE	ask
+	CMPL	AX, $SYS_write
+	JEQ	discard
 	CMPQ	DX, 0x410(CX)
 	JNE	ask
 	TESTL	AX, AX // read
@@ -244,6 +246,12 @@ into:
 	CMPQ	R11, $0x3ffff
 	JCC	ask
 	JMP	held
+discard:
+	LEAQ	-1(DX), R11 // of 1 to MAX_RW_COUNT bytes: all of them
+	CMPQ	R11, $0x7ffff000
+	JCC	ask
+	MOVQ	DX, 0x420(CX)
+	JMP	into
 seek:
 	CMPQ	SI, 0x408(CX)
 	JNE	ask

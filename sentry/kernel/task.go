@@ -453,11 +453,8 @@ func (t *Task) CopyInPath(addr usermem.Addr) (string, error) {
 const MaxRW = 0x7ffff000
 
 // SingleSeq returns the Seq of one buffer, cut to MaxRW. EFAULT if it
-// cannot be user memory, EINVAL if its length is negative as a ssize_t.
+// cannot be user memory.
 func (t *Task) SingleSeq(addr usermem.Addr, n uint64) (usermem.Seq, error) {
-	if int64(n) < 0 {
-		return usermem.Seq{}, unix.EINVAL
-	}
 	m := t.MM()
 	if end, ok := addr.AddLength(n); !ok || end > m.Layout().Max {
 		return usermem.Seq{}, unix.EFAULT
@@ -498,7 +495,8 @@ func (t *Task) IovecSeq(addr usermem.Addr, count int32) (usermem.Seq, error) {
 	return usermem.NewSeqRanges(m, ranges), nil
 }
 
-// ioCounters are what /proc/PID/io tells.
+// ioCounters are what /proc/PID/io tells: of the calls that were made. Those that the platform has answered (Echo) are not
+// among them, which takes writes to the null device out of wchar and syscw.
 type ioCounters struct{ rchar, wchar, syscr, syscw atomic.Int64 }
 
 // CountRead and CountWrite account a read or write of n bytes.

@@ -26,6 +26,7 @@ type Description struct {
 	offMu      sync.Mutex
 	off        int64
 	shared     OffsetSharer // nil unless the offset is shared with others
+	discards   bool         // it is a Discarder
 
 	wrote bool // counted among the inode's writers
 	execs bool // counted among those that forbid writers
@@ -49,6 +50,7 @@ func NewDescription(file File, path Path, flags uint32) *Description {
 	_, lists := file.(DirReader)
 	d.positional = seeks || lists
 	d.shared, _ = file.(OffsetSharer)
+	_, d.discards = file.(Discarder)
 	d.refs.Store(1)
 	path.dentry.inode.Base().opens.Add(1)
 	return d
@@ -157,7 +159,7 @@ func (d *Description) Write(c Caller, src usermem.Seq) (int64, error) {
 	if !d.Writable() {
 		return 0, unix.EBADF
 	}
-	if !d.positional {
+	if !d.positional || d.discards {
 		n, _, err := d.file.Write(c, d, src, 0)
 		if n > 0 {
 			d.notify(unix.IN_MODIFY)

@@ -96,6 +96,7 @@ func (n *Inotify) AddWatch(p Path, mask uint32) (int32, error) {
 	p.IncRef()
 	n.watches[w.wd] = w
 	s.watches = append(s.watches, w)
+	s.mark.Disturb()
 	return w.wd, nil
 }
 

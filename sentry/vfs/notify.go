@@ -5,12 +5,15 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"ringfort/sentry/steady"
 )
 
 // watchSet is the inotify watches on one inode.
 type watchSet struct {
 	mu      sync.Mutex
 	watches []*watch
+	mark    steady.Mark // disturbed when there is one more
 }
 
 func (b *InodeBase) watchSet() *watchSet {
@@ -41,15 +44,29 @@ func (b *InodeBase) send(mask uint32, cookie uint32, name string) {
 	}
 }
 
+// noteUnwatched reports whether nobody watches the inode, which remains so for as long as the stamp holds.
+func (b *InodeBase) noteUnwatched() (steady.Stamp, bool) {
+	s := b.watchSet()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mark.Note(), len(s.watches) == 0
+}
+
 func (s *watchSet) remove(w *watch) {
 	s.mu.Lock()
 	s.watches = slices.DeleteFunc(s.watches, func(o *watch) bool { return o == w })
 	s.mu.Unlock()
 }
 
-// notify tells watchers that the description was read or written.
+// notify tells watchers that the description was read or written. Those of the directory hear of it unless the file is a
+// special one.
 func (d *Description) notify(mask uint32) {
 	in := d.path.dentry.inode.Base()
+	switch in.Type() {
+	case unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK:
+		in.send(mask, 0, "")
+		return
+	}
 	p := d.path.dentry.Parent()
 	if in.watches.Load() == nil && (p == nil || p.inode.Base().watches.Load() == nil) {
 		return

@@ -19,6 +19,24 @@ type StatNoter interface {
 	NoteStat() (steady.Stamp, bool)
 }
 
+// Discarder is a File that takes all that is written to it without a look at it, and has no offset that moves.
+type Discarder interface {
+	File
+	// Discards does nothing.
+	Discards()
+}
+
+// Discards reports whether the file is a Discarder.
+func (d *Description) Discards() bool { return d.discards }
+
+// NoteDiscards is called when a write to d, which Discards, has been done. It reports whether another one would return its
+// length and nobody hear of it, and the stamps that hold as long as a descriptor means d and that is so.
+func (d *Description) NoteDiscards() (stamps [2]steady.Stamp, ok bool) {
+	stamps[0] = d.Note()
+	stamps[1], ok = d.path.dentry.inode.Base().noteUnwatched()
+	return stamps, ok
+}
+
 // repeats is how a description tells for how long calls about it return the same. It
 // is disturbed by all that is done with the description and can be told by such a call,
 // and when a descriptor ceases to mean it.

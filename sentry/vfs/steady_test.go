@@ -78,6 +78,52 @@ func TestNoteEmpty(t *testing.T) {
 	}
 }
 
+// sink is a file that takes everything.
+type sink struct{ vfs.FileBase }
+
+func (*sink) Discards() {}
+
+func (*sink) Seek(vfs.Caller, *vfs.Description, int64, int32, int64) (int64, error) { return 0, nil }
+
+func (*sink) Write(_ vfs.Caller, _ *vfs.Description, src usermem.Seq, off int64) (int64, int64, error) {
+	return int64(src.Len()), off, nil
+}
+
+// That a write goes nowhere is so until a descriptor means something else or somebody watches; writes do not end it.
+func TestNoteDiscards(t *testing.T) {
+	c := vfstest.New(newTmpfs(t))
+	d := vfs.NewAnonDescription(&sink{}, "sink", 0600, unix.O_RDWR)
+	fds, watcher := vfs.NewFDTable(), vfs.NewInotify()
+	fd, err := fds.Install(d, 0, false, 100)
+	if err != nil || !d.Discards() {
+		t.Fatalf("a sink at %d: discards %v, %v", fd, d.Discards(), err)
+	}
+	var wd int32
+	watch := func() { wd, _ = watcher.AddWatch(d.Path(), unix.IN_MODIFY) }
+	for _, step := range []struct {
+		name        string
+		do          func()
+		holds, then bool // so far; from now on
+	}{
+		{"a write", func() { d.Write(c, usermem.BytesSeq(make([]byte, 8))) }, true, true},
+		{"a write at an offset", func() { d.WriteAt(c, usermem.BytesSeq(make([]byte, 8)), 3) }, true, true},
+		{"a watch", watch, false, false},
+		{"the end of the watch", func() { watcher.RemoveWatch(wd) }, true, true},
+		{"another watch", watch, false, false},
+		{"the end of the watcher", func() { watcher.Release(c) }, true, true},
+		{"a descriptor closed", func() { fds.Close(c, fd) }, false, true},
+	} {
+		stamps, _ := d.NoteDiscards()
+		step.do()
+		if holds := stamps[0].Holds() && stamps[1].Holds(); holds != step.holds {
+			t.Errorf("after %s what was noted holds: %v", step.name, holds)
+		}
+		if _, ok := d.NoteDiscards(); ok != step.then {
+			t.Errorf("after %s another write goes nowhere: %v", step.name, ok)
+		}
+	}
+}
+
 // An offset and a size that were noted are so until they change.
 func TestNoteOffset(t *testing.T) {
 	c := vfstest.New(newTmpfs(t))

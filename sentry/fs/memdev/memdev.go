@@ -53,6 +53,9 @@ func (*null) Write(_ vfs.Caller, _ *vfs.Description, src usermem.Seq, off int64)
 	return swallow(src, off)
 }
 
+// Discards implements vfs.Discarder.
+func (*null) Discards() {}
+
 type zero struct{ seeker }
 
 func (*zero) Read(_ vfs.Caller, _ *vfs.Description, dst usermem.Seq, _ int64) (int64, error) {
