@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
+	"ringfort/sentry/kernel"
 	"ringfort/sentry/socket"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
@@ -19,7 +20,7 @@ func Sendto(t *task, a arguments) (uintptr, error) {
 		return 0, err
 	}
 	defer d.DecRef(t)
-	src, err := t.SingleSeq(addr(a[1].Pointer()), a[2].Size())
+	src, err := t.SingleSeq(addr(a[1].Pointer()), min(a[2].Size(), kernel.MaxRW))
 	if err != nil {
 		return 0, err
 	}
@@ -90,7 +91,7 @@ func Recvfrom(t *task, a arguments) (uintptr, error) {
 		return 0, err
 	}
 	defer d.DecRef(t)
-	dst, err := t.SingleSeq(addr(a[1].Pointer()), a[2].Size())
+	dst, err := t.SingleSeq(addr(a[1].Pointer()), min(a[2].Size(), kernel.MaxRW))
 	if err != nil {
 		return 0, err
 	}

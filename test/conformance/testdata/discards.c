@@ -297,21 +297,6 @@ CASE(a_watch) {
 	GIVES(fd, text, 5, 5);
 	SEEN(wd, IN_MODIFY);
 }
-CASE(a_directory_hears_nothing) {
-	CHECK((note = inotify_init1(IN_NONBLOCK)) >= 0);
-	int fd = null(O_WRONLY), fifo, d;
-	char b[8];
-	GONE(fd);
-	CHECK(mkfifo("fifo", 0644) == 0 && (fifo = open("fifo", O_RDWR)) >= 0);
-	CHECK((d = inotify_add_watch(note, ".", IN_MODIFY | IN_ACCESS | IN_OPEN)) > 0);
-	GONE(fd);
-	CHECK(write(fifo, "x", 1) == 1 && read(fifo, b, 8) == 1);
-	SEEN(0, 0);
-	CHECK((wd = inotify_add_watch(note, "fifo", IN_MODIFY | IN_ACCESS)) > 0 && write(fifo, "x", 1) == 1);
-	SEEN(wd, IN_MODIFY);
-	CHECK(read(fifo, b, 8) == 1);
-	SEEN(wd, IN_ACCESS);
-}
 
 CASE(signals_come_between_writes) {
 	static const int timers[] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}, sigs[] = {SIGALRM, SIGVTALRM, SIGPROF};

@@ -446,3 +446,11 @@ CASE(options) {
 	n = -1;
 	FAILS(getsockopt(s[0], SOL_SOCKET, SO_TYPE, &v, &n), EINVAL);
 }
+CASE(lengths_beyond_a_signed_one) {
+	pair(SOCK_STREAM);
+	CHECK(write(s[1], "hello", 5) == 5);
+	CHECK(syscall(SYS_recvfrom, s[0], buf, -1L, MSG_DONTWAIT, 0, 0) == 5 && !memcmp(buf, "hello", 5));
+	FAILS(syscall(SYS_recvfrom, s[0], buf, 1UL << 48, MSG_DONTWAIT, 0, 0), EAGAIN);
+	FAILS(syscall(SYS_recvfrom, s[0], (char *)-4096L, -1L, MSG_DONTWAIT, 0, 0), EFAULT);
+	FAILS(syscall(SYS_read, s[0], buf, -1L), EFAULT);
+}
