@@ -46,7 +46,8 @@ type Patcher interface {
 	// instructions end at ends. If it returns false that must not be done.
 	Adopt(sites []KnownSite, ends []uintptr) bool
 	// DropPatches forgets the patches in [start, end). For each it calls restore
-	// before, with what was there, to be written back where the memory stays.
+	// before, with what was there, to be mapped again where the memory stays: threads may
+	// be running. It flushes what restore has queued.
 	DropPatches(start, end uintptr, restore func(Patch))
 	// StopPatching says that no site is to be patched any more.
 	StopPatching()

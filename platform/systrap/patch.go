@@ -322,6 +322,8 @@ func (s *space) DropPatches(start, end uintptr, restore func(platform.Patch)) {
 	if len(hit) == 0 {
 		return
 	}
+	// As long as threads may meet a patch they have to be helped on. An error is the end of the process.
+	_ = s.Flush()
 	s.change(func(at, inside map[uintptr]*site) {
 		for _, st := range hit {
 			delete(at, st.addr)

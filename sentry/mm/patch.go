@@ -109,12 +109,39 @@ func (m *MemoryManager) restoreCode(old platform.Patch) {
 			a = a.RoundDown() + usermem.PageSize
 			continue
 		}
-		part := usermem.Range{Start: a, End: r.End}.Intersect(v.Range)
-		if m.ownCode(v, part) == nil {
-			_ = m.writeCode(a, old.Bytes[a-r.Start:part.End-r.Start])
-		}
-		a = part.End
+		end := min(r.End, v.End, a.RoundDown()+usermem.PageSize)
+		m.replaceCode(v, a, old.Bytes[a-r.Start:end-r.Start])
+		a = end
 	}
+}
+
+// replaceCode maps a copy of the private page of a, in v, that has b at a: threads may be executing what is there, and
+// an instruction of which a part is changed is none.
+func (m *MemoryManager) replaceCode(v *vma, a usermem.Addr, b []byte) {
+	p, ok := m.pmas.at(a)
+	if !ok || !p.private {
+		return
+	}
+	page := usermem.Range{Start: a.RoundDown(), End: a.RoundDown() + usermem.PageSize}
+	fr, err := m.file.AllocateDirty(usermem.PageSize, usermem.PageSize)
+	if err == nil {
+		err = m.copyPages(fr, p.sub(page))
+		if err != nil {
+			m.file.DecRef(fr)
+		}
+	}
+	if err != nil {
+		// There is no memory. What was meant is what most threads will see.
+		if m.ownCode(v, usermem.Range{Start: a, End: a + usermem.Addr(len(b))}) == nil {
+			_ = m.writeCode(a, b)
+		}
+		return
+	}
+	copy(m.file.Bytes(fr)[a-page.Start:], b)
+	m.dropPagesQuietly(page)
+	q := &pma{Range: page, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
+	m.hostFill(q)
+	m.addPMA(q)
 }
 
 // presentCode returns the code of a run of present pages around at, within r,

@@ -394,7 +394,8 @@ CASE(code_becomes_writable_under_threads) {
 		CHECK(!mprotect(m.code, 4096, PROT_READ | PROT_WRITE | PROT_EXEC));
 		CHECK(m.code[0] == 0xb8 && m.code[5] == 0x0f && m.code[6] == 5 && m.code[64] == 0x0f);
 		CHECK(!mprotect(m.code, 4096, PROT_READ | PROT_EXEC));
-		msleep(1);
+		struct timespec t = {0, 150000}; // long enough for a site to be hot again
+		nanosleep(&t, 0);
 	}
 	*(volatile int *)&m.stop = 1;
 	for (int i = 0; i < 3; i++) pthread_join(th[i], 0);
