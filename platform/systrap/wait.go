@@ -25,7 +25,7 @@ const (
 	// and waking cost.
 	spinTicks = 60000
 	// aloneTicks is the same while no other context was active for crowdTicks: the other core
-	// would be idle.
+	// would be idle. Compilers and interpreters compute about as long between calls.
 	aloneTicks = 2_000_000
 	crowdTicks = 25000000
 	// longTurn is how many short turns a long one outweighs then. To sleep while it lasts
