@@ -3,7 +3,6 @@ package gofer
 import (
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
-	"ringfort/platform/fdroom"
 )
 
 // fid is a file the client has a number for.
@@ -17,8 +16,10 @@ type fid struct {
 	pos int64
 }
 
-func newFID(fd int, mode uint32) *fid {
-	fdroom.Got(fd)
+func (s *server) newFID(fd int, mode uint32) *fid {
+	if s.opened != nil {
+		s.opened(fd)
+	}
 	return &fid{num: wire.NoFID, fd: fd, mode: mode & unix.S_IFMT, io: -1, dir: -1}
 }
 

@@ -114,7 +114,7 @@ func (s *server) attach(d *wire.Decoder, e *wire.Encoder) error {
 		unix.Close(fd)
 		return err
 	}
-	s.fids[n] = newFID(fd, a.Mode)
+	s.fids[n] = s.newFID(fd, a.Mode)
 	e.QID(toQID(&a))
 	return nil
 }
@@ -194,7 +194,7 @@ func (s *server) walk(d *wire.Decoder, e *wire.Encoder) error {
 		if n == newN {
 			f.close()
 		}
-		s.fids[newN] = newFID(cur, a.Mode)
+		s.fids[newN] = s.newFID(cur, a.Mode)
 	}
 	e.B[at], e.B[at+1] = byte(done), byte(done>>8)
 	return nil

@@ -84,7 +84,7 @@ func (s *server) walkNames(f *fid, d *wire.Decoder, e *wire.Encoder, count int) 
 		if last != f && !s.owned(last) {
 			last.close()
 		}
-		last = newFID(next, a.Mode)
+		last = s.newFID(next, a.Mode)
 		if last.num = newN; newN != wire.NoFID {
 			s.fids[newN] = last
 		}
@@ -135,7 +135,7 @@ func (s *server) make(d *wire.Decoder, e *wire.Encoder) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	f := newFID(fd, a.Mode)
+	f := s.newFID(fd, a.Mode)
 	donated := -1
 	if m.keep {
 		donated = m.data

@@ -61,7 +61,7 @@ func (s *server) lcreate(d *wire.Decoder, e *wire.Encoder) error {
 	if err != nil {
 		return err
 	}
-	f := newFID(fd, a.Mode)
+	f := s.newFID(fd, a.Mode)
 	if f.io, err = s.openData(f, flags&^unix.O_TRUNC); err != nil {
 		f.close()
 		return err

@@ -40,7 +40,7 @@ func (s *server) settle(p *place, err error) {
 	case err != nil || p.newN == wire.NoFID:
 		unix.Close(p.fd)
 	default:
-		s.fids[p.newN] = newFID(p.fd, unix.S_IFDIR)
+		s.fids[p.newN] = s.newFID(p.fd, unix.S_IFDIR)
 	}
 }
 

@@ -24,6 +24,8 @@ type Options struct {
 	ProcFD *os.File
 	// HostSockets allows connections to unix sockets of the export. ProcFD must be the working directory then.
 	HostSockets bool
+	// Opened, unless nil, is told of each descriptor that is opened to stay.
+	Opened func(fd int)
 	// Listener allows TListen, for a peer that is sure to answer notifications. no_new_privs or CAP_SYS_ADMIN is needed.
 	Listener bool
 }
@@ -51,6 +53,7 @@ type server struct {
 	noDevices          bool
 	hostSockets        bool
 	mayListen          bool
+	opened             func(fd int)
 	fids               map[uint32]*fid
 	extended           bool
 	msize              uint32
@@ -90,8 +93,8 @@ func Serve(root, conn, fds *os.File, opts Options) error {
 	unix.Umask(0)                 // modes of new files are the Sentry's decision
 	s := &server{
 		conn: int(conn.Fd()), donate: int(fds.Fd()), proc: int(proc.Fd()), root: root, readOnly: opts.ReadOnly, noDevices: opts.NoDevices, hostSockets: opts.HostSockets,
-		mayListen: opts.Listener,
-		fids:      map[uint32]*fid{}, msize: wire.MessageSize, in: make([]byte, 4096), syncs: make(chan struct{}, maxSyncs),
+		mayListen: opts.Listener, opened: opts.Opened,
+		fids: map[uint32]*fid{}, msize: wire.MessageSize, in: make([]byte, 4096), syncs: make(chan struct{}, maxSyncs),
 	}
 	defer s.close()
 	for {

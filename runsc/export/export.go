@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/gofer"
+	"ringfort/platform/fdroom"
 	"ringfort/runsc/control"
 	"ringfort/runsc/isolate"
 	"ringfort/seccompfilters"
@@ -57,7 +58,7 @@ func serve(conf *Config, roots []*os.File, proc *os.File) int {
 		fds := os.NewFile(uintptr(FirstConn+2*i+1), "donate")
 		e := &conf.Exports[i]
 		wg.Go(func() {
-			err := gofer.Serve(root, conn, fds, gofer.Options{ReadOnly: e.ReadOnly, NoDevices: !e.Slave, ProcFD: proc, HostSockets: conf.HostSockets, Listener: true})
+			err := gofer.Serve(root, conn, fds, gofer.Options{ReadOnly: e.ReadOnly, NoDevices: !e.Slave, ProcFD: proc, HostSockets: conf.HostSockets, Opened: fdroom.Got, Listener: true})
 			if err != nil {
 				fmt.Fprintf(os.Stderr, "gofer: %s: %v\n", e.Source, err)
 				mu.Lock()

@@ -94,7 +94,7 @@ func (m *MemoryManager) adoptKnown(v *vma, p *pma) {
 	for _, c := range obj.Code().Within(from, uint64(r.Len())) {
 		at := r.Start + usermem.Addr(c.Offset-from)
 		own := off + (c.Offset - from)
-		if !m.fits(c, file, memmap.Range{Start: own, End: own + usermem.PageSize}) || !adopt(as, c, at) {
+		if !fits(c, file, memmap.Range{Start: own, End: own + usermem.PageSize}) || !adopt(as, c, at) {
 			m.file.DecRef(c.Frame)
 			continue
 		}
@@ -108,7 +108,7 @@ func (m *MemoryManager) adoptKnown(v *vma, p *pma) {
 }
 
 // fits reports whether c was made from what the file has at r.
-func (m *MemoryManager) fits(c *memmap.CodePage, file memmap.File, r memmap.Range) bool {
+func fits(c *memmap.CodePage, file memmap.File, r memmap.Range) bool {
 	buf := codeBufs.Get().(*[usermem.PageSize]byte)
 	defer codeBufs.Put(buf)
 	return copyPage(file, r, buf[:]) && bytes.Equal(buf[:], c.Original)

@@ -109,39 +109,61 @@ func (m *MemoryManager) restoreCode(old platform.Patch) {
 			a = a.RoundDown() + usermem.PageSize
 			continue
 		}
-		end := min(r.End, v.End, a.RoundDown()+usermem.PageSize)
-		m.replaceCode(v, a, old.Bytes[a-r.Start:end-r.Start])
+		end := min(r.End, v.End)
+		if next := a.RoundDown() + usermem.PageSize; next < end && !(m.hasPrivate(a) && m.hasPrivate(next)) {
+			end = next
+		}
+		if m.hasPrivate(a) {
+			m.replaceCode(v, a, old.Bytes[a-r.Start:end-r.Start])
+		}
 		a = end
 	}
 }
 
-// replaceCode maps a copy of the private page of a, in v, that has b at a: threads may be executing what is there, and
-// an instruction of which a part is changed is none.
-func (m *MemoryManager) replaceCode(v *vma, a usermem.Addr, b []byte) {
+// hasPrivate reports whether the page of a is there and private.
+func (m *MemoryManager) hasPrivate(a usermem.Addr) bool {
 	p, ok := m.pmas.at(a)
-	if !ok || !p.private {
-		return
-	}
-	page := usermem.Range{Start: a.RoundDown(), End: a.RoundDown() + usermem.PageSize}
-	fr, err := m.file.AllocateDirty(usermem.PageSize, usermem.PageSize)
+	return ok && p.private
+}
+
+// replaceCode maps a copy of the private pages of v that has b at a: threads may be executing what is there, and an
+// instruction of which a part is changed is none.
+func (m *MemoryManager) replaceCode(v *vma, a usermem.Addr, b []byte) {
+	end, _ := (a + usermem.Addr(len(b))).RoundUp()
+	r := usermem.Range{Start: a.RoundDown(), End: end}
+	fr, err := m.file.AllocateDirty(uint64(r.Len()), usermem.PageSize)
 	if err == nil {
-		err = m.copyPages(fr, p.sub(page))
-		if err != nil {
+		if err = m.copyEach(fr, r); err != nil {
 			m.file.DecRef(fr)
 		}
 	}
 	if err != nil {
 		// There is no memory. What was meant is what most threads will see.
-		if m.ownCode(v, usermem.Range{Start: a, End: a + usermem.Addr(len(b))}) == nil {
+		if m.ownCode(v, r) == nil {
 			_ = m.writeCode(a, b)
 		}
 		return
 	}
-	copy(m.file.Bytes(fr)[a-page.Start:], b)
-	m.dropPagesQuietly(page)
-	q := &pma{Range: page, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
+	copy(m.file.Bytes(fr)[a-r.Start:], b)
+	m.dropPagesQuietly(r)
+	q := &pma{Range: r, file: m.file, off: fr.Start, prot: v.prot, private: true, own: true}
 	m.hostFill(q)
 	m.addPMA(q)
+}
+
+// copyEach fills dst, in the memory file, from the pages of r, which are there.
+func (m *MemoryManager) copyEach(dst memmap.Range, r usermem.Range) error {
+	for a := r.Start; a < r.End; a += usermem.PageSize {
+		p, ok := m.pmas.at(a)
+		if !ok {
+			return unix.EFAULT
+		}
+		at := dst.Start + uint64(a-r.Start)
+		if err := m.copyPages(memmap.Range{Start: at, End: at + usermem.PageSize}, p.sub(usermem.Range{Start: a, End: a + usermem.PageSize})); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // presentCode returns the code of a run of present pages around at, within r,
