@@ -1,5 +1,5 @@
 // write(2) to the null device, made again: it gives its length, until the descriptor means something else or somebody watches.
-#include "echoes.h"
+#include "turns.h"
 #include <sys/inotify.h>
 #include <sys/resource.h>
 
@@ -399,23 +399,6 @@ CASE(a_filter_of_another_thread) {
 	}
 }
 
-// A thread has a number mean a device that is full and this one by turns, at any moment of a write. turn is 0 meanwhile.
-static atomic_int turn, turn_seen;
-static int turning[3];
-static void *turns(void *v) {
-	for (int i = 1; i <= 2000; i++) {
-		turn = 0;
-		// The first has the write made anew, the second comes in the midst of that.
-		CHECK(dup2(turning[~i & 1], turning[2]) == turning[2]);
-		spin(rnd() % 1000);
-		CHECK(dup2(turning[i & 1], turning[2]) == turning[2]);
-		turn = i;
-		for (int n = 0; turn_seen < i; n++)
-			if (n > 3000) sched_yield();
-		spin(rnd() % 2000);
-	}
-	return v;
-}
 CASE(a_number_that_takes_turns) {
 	pthread_t t;
 	CHECK((turning[0] = open("/dev/full", O_WRONLY)) >= 0);

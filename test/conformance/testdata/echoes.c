@@ -1,5 +1,5 @@
 // lseek(2) made again: it gives what it gave, until the offset moves, the size changes or the descriptor means something else.
-#include "echoes.h"
+#include "turns.h"
 
 enum { SIZE = 100 };
 static char content[4096];
@@ -518,23 +518,6 @@ static void under_way(void) {
 }
 CASE(what_is_under_way_is_waited_for) { both(under_way); }
 
-// A thread has a number mean one file and another by turns, at any moment of a seek. turn is 0 meanwhile.
-static atomic_int turn, turn_seen;
-static int turning[3];
-static void *turns(void *v) {
-	for (int i = 1; i <= 2000; i++) {
-		turn = 0;
-		// The first has the seek made anew, the second comes in the midst of that.
-		CHECK(dup2(turning[~i & 1], turning[2]) == turning[2]);
-		spin(rnd() % 1000);
-		CHECK(dup2(turning[i & 1], turning[2]) == turning[2]);
-		turn = i;
-		for (int n = 0; turn_seen < i; n++)
-			if (n > 3000) sched_yield();
-		spin(rnd() % 2000);
-	}
-	return v;
-}
 static void taking_turns(void) {
 	pthread_t t;
 	for (int i = 0; i < 2; i++) CHECK((turning[i] = file(i ? "f" : "g")) >= 0 && seek(turning[i], i + 1, SEEK_SET) == i + 1);
