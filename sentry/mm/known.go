@@ -2,6 +2,7 @@ package mm
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/safecopy"
@@ -60,11 +61,11 @@ func readPage(obj memmap.Mappable, off uint64, b []byte) bool {
 		return false
 	}
 	defer file.DecRef(r)
-	return copyPage(file, r, b)
+	return readPages(file, r, b)
 }
 
-// copyPage copies the page at r of file to b.
-func copyPage(file memmap.File, r memmap.Range, b []byte) bool {
+// readPages copies the pages at r of file to b.
+func readPages(file memmap.File, r memmap.Range, b []byte) bool {
 	src, err := file.Internal(r, usermem.Read)
 	if err != nil {
 		return false
@@ -91,14 +92,26 @@ func (m *MemoryManager) adoptKnown(v *vma, p *pma) {
 	}
 	r, file, off := p.Range, p.file, p.off // p may be part of another one by now, and is going to be divided
 	from := v.offsetOf(r.Start)
-	for _, c := range obj.Code().Within(from, uint64(r.Len())) {
-		at := r.Start + usermem.Addr(c.Offset-from)
+	pages := slices.DeleteFunc(obj.Code().Within(from, uint64(r.Len())), func(c *memmap.CodePage) bool {
 		own := off + (c.Offset - from)
-		if !fits(c, file, memmap.Range{Start: own, End: own + usermem.PageSize}) || !adopt(as, c, at) {
-			m.file.DecRef(c.Frame)
-			continue
+		if fits(c, file, memmap.Range{Start: own, End: own + usermem.PageSize}) {
+			return false
 		}
-		m.adopted = true
+		m.file.DecRef(c.Frame)
+		return true
+	})
+	if len(pages) == 0 {
+		return
+	}
+	if !adopt(as, pages, r.Start-usermem.Addr(from)) {
+		for _, c := range pages {
+			m.file.DecRef(c.Frame)
+		}
+		return
+	}
+	m.adopted = true
+	for _, c := range pages {
+		at := r.Start + usermem.Addr(c.Offset-from)
 		page := usermem.Range{Start: at, End: at + usermem.PageSize}
 		m.dropPagesQuietly(page)
 		q := &pma{Range: page, file: m.file, off: c.Frame.Start, prot: v.prot, private: true, cow: true}
@@ -111,15 +124,17 @@ func (m *MemoryManager) adoptKnown(v *vma, p *pma) {
 func fits(c *memmap.CodePage, file memmap.File, r memmap.Range) bool {
 	buf := codeBufs.Get().(*[usermem.PageSize]byte)
 	defer codeBufs.Put(buf)
-	return copyPage(file, r, buf[:]) && bytes.Equal(buf[:], c.Original)
+	return readPages(file, r, buf[:]) && bytes.Equal(buf[:], c.Original)
 }
 
-// adopt tells the platform of the sites of c, which is going to be mapped at a.
-func adopt(as platform.Patcher, c *memmap.CodePage, a usermem.Addr) bool {
-	sites := make([]platform.KnownSite, len(c.Sites))
-	ends := make([]uintptr, len(c.Sites))
-	for i := range c.Sites {
-		sites[i], ends[i] = c.Sites[i].KnownSite, uintptr(a)+uintptr(c.Sites[i].End-c.Offset)
+// adopt tells the platform of the sites of pages, which are going to be mapped shift above their offsets, modulo 2^64.
+func adopt(as platform.Patcher, pages []*memmap.CodePage, shift usermem.Addr) bool {
+	var sites []platform.KnownSite
+	var ends []uintptr
+	for _, c := range pages {
+		for i := range c.Sites {
+			sites, ends = append(sites, c.Sites[i].KnownSite), append(ends, uintptr(shift)+uintptr(c.Sites[i].End))
+		}
 	}
 	return as.Adopt(sites, ends)
 }

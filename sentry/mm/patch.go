@@ -2,7 +2,6 @@ package mm
 
 import (
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/safecopy"
 
 	"ringfort/platform"
 	"ringfort/sentry/memmap"
@@ -179,15 +178,9 @@ func (m *MemoryManager) presentCode(r usermem.Range, at usermem.Addr) (code []by
 			code, from = nil, part.Start
 		}
 		off := p.off + uint64(part.Start-p.Start)
-		b, err := p.file.Internal(memmap.Range{Start: off, End: off + uint64(part.Len())}, usermem.Read)
-		if err != nil {
-			return nil, at
-		}
 		n := len(code)
 		code = append(code, make([]byte, part.Len())...)
-		if !b.Unsafe {
-			copy(code[n:], blockBytes(b))
-		} else if _, err := safecopy.CopyIn(code[n:], b.Ptr); err != nil {
+		if !readPages(p.file, memmap.Range{Start: off, End: off + uint64(part.Len())}, code[n:]) {
 			return nil, at
 		}
 	}
