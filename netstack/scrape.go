@@ -29,23 +29,33 @@ func inNamespace(nsPath string, fn func() error) error {
 	if nsPath == "" {
 		return fn()
 	}
+	target, err := netns.GetFromPath(nsPath)
+	if err != nil {
+		return fmt.Errorf("network namespace %s: %w", nsPath, err)
+	}
+	defer target.Close()
 	done := make(chan error, 1)
-	go func() {
+	var enter func()
+	enter = func() {
 		// The thread is not unlocked again: a goroutine that ends while locked
 		// takes its thread with it, and no other can inherit the namespace.
 		runtime.LockOSThread()
-		target, err := netns.GetFromPath(nsPath)
-		if err != nil {
-			done <- fmt.Errorf("network namespace %s: %w", nsPath, err)
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread would stay, and /proc/self with it in the namespace: go
+			// elsewhere while it is held here.
+			again := make(chan struct{})
+			go func() { defer close(again); enter() }()
+			<-again
+			runtime.UnlockOSThread()
 			return
 		}
-		defer target.Close()
 		if err := netns.Set(target); err != nil {
 			done <- fmt.Errorf("enter network namespace %s: %w", nsPath, err)
 			return
 		}
 		done <- fn()
-	}()
+	}
+	go enter()
 	return <-done
 }
 

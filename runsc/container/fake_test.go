@@ -40,7 +40,13 @@ func TestMain(m *testing.M) {
 		}
 	}
 	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
-	os.Exit(m.Run())
+	before, _ := os.Readlink("/proc/self/ns/net")
+	code := m.Run()
+	if after, _ := os.Readlink("/proc/self/ns/net"); after != before {
+		fmt.Fprintf(os.Stderr, "the main thread, and so this process, was left in the network namespace %s of a container\n", after)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // fakeSandbox stands for the kernel: its programs are words.

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 	"time"
 
@@ -95,20 +94,14 @@ nsenter --net=/proc/$pid/ns/net sh -c 'ip addr add 10.78.0.2/24 dev eth0 && ip l
 
 // callFrom connects from a network namespace and reads all that it gets. It tries again until the stack listens.
 func callFrom(netns, addr string) (string, error) {
-	type answer struct {
-		text string
-		err  error
+	ns, err := os.Open(netns)
+	if err != nil {
+		return "", err
 	}
-	got := make(chan answer, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		ns, err := os.Open(netns)
-		if err == nil {
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-			ns.Close()
-		}
-		if err != nil {
-			got <- answer{"", err}
+	defer ns.Close()
+	var data []byte
+	apart(func() {
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			return
 		}
 		var conn net.Conn
@@ -119,14 +112,11 @@ func callFrom(netns, addr string) (string, error) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		if err != nil {
-			got <- answer{"", err}
 			return
 		}
 		defer conn.Close()
 		conn.SetDeadline(time.Now().Add(10 * time.Second))
-		data, err := io.ReadAll(conn)
-		got <- answer{string(data), err}
-	}()
-	a := <-got
-	return a.text, a.err
+		data, err = io.ReadAll(conn)
+	})
+	return string(data), err
 }

@@ -3,7 +3,6 @@ package container
 import (
 	"fmt"
 	"os"
-	"runtime"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -150,17 +149,14 @@ func (b *birth) hostNames() error {
 		defer f.Close()
 		list = append(list, nsFile{f, unix.CLONE_NEWUTS})
 	}
-	done := make(chan error, 1)
 	var uts unix.Utsname
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		err := enter(list)
-		if err == nil {
+	var err error
+	apart(func() {
+		if err = enter(list); err == nil {
 			err = unix.Uname(&uts)
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("names of the host: %w", err)
 	}
 	b.Spec.Hostname = unix.ByteSliceToString(uts.Nodename[:])
