@@ -75,8 +75,15 @@ func Main(newSandbox NewSandboxFunc) {
 
 // build makes the kernel in a process that has nothing left to lose.
 func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
-	for fd := ListenFD; fd <= ConsoleFD; fd++ {
+	given := ConsoleFD
+	if conf.HasTerminal {
+		given++
+	}
+	for fd := ListenFD; fd < given; fd++ {
 		unix.CloseOnExec(fd)
+	}
+	if err := isolate.CloseInherited(given); err != nil {
+		return nil, err
 	}
 	if newSandbox == nil {
 		return nil, errors.New("this build has no kernel")

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/runsc/control"
+	"ringfort/runsc/isolate"
 )
 
 // ExecOptions are those of `exec`.
@@ -202,6 +203,14 @@ func Keep() int {
 	var conf KeeperConfig
 	first, err := control.ReadConfig(os.NewFile(keeperConfigFD, "config"), &conf)
 	if err != nil {
+		return 255
+	}
+	given := keeperFirstFD + conf.Preserve
+	if conf.Terminal {
+		given++
+	}
+	if err := isolate.CloseInherited(given); err != nil {
+		first.Ready(err)
 		return 255
 	}
 	signals := make(chan os.Signal, 64)

@@ -78,6 +78,9 @@ func prepare(conf *Config) (roots []*os.File, proc *os.File, err error) {
 		unix.CloseOnExec(FirstConn + 2*i)
 		unix.CloseOnExec(FirstConn + 2*i + 1)
 	}
+	if err := isolate.CloseInherited(FirstConn + 2*len(conf.Exports)); err != nil {
+		return nil, nil, err
+	}
 	// From here on nothing that happens here is seen by the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return nil, nil, fmt.Errorf("make mounts slaves: %w", err)

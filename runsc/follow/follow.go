@@ -67,6 +67,9 @@ func prepare(conf *Config) (f *netstack.Follower, tell, wait *control.Client, er
 	for fd := tellFD; fd <= waitFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
+	if err := isolate.CloseInherited(waitFD + 1); err != nil {
+		return nil, nil, nil, err
+	}
 	if tell, err = control.NewClient(os.NewFile(tellFD, "control")); err != nil {
 		return nil, nil, nil, err
 	}

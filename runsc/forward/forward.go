@@ -52,6 +52,9 @@ func prepare() (*forwarder, error) {
 	for fd := watchFD; fd <= handFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
+	if err := isolate.CloseInherited(handFD + 1); err != nil {
+		return nil, err
+	}
 	watch, err := control.NewClient(os.NewFile(watchFD, "control"))
 	if err != nil {
 		return nil, err

@@ -2,13 +2,37 @@ package isolate
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// CloseInherited closes the descriptors from number from on that came by execve(2): those that would not be closed by the
+// next one, as all are that this process opens itself. Each process that runsc starts begins with it, before there are
+// threads that might pass on descriptors; /proc is still the host's. Package syscall of Go writes the ID maps of a
+// child by descriptors that are not closed on exec, and starts other children meanwhile.
+func CloseInherited(from int) error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("close inherited descriptors: %w", err)
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < from {
+			continue
+		}
+		// ReadDir's own is gone by now.
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
+	return nil
+}
 
 // EmptyTmpfs returns a mount of a fresh, empty tmpfs that is attached nowhere. Its attributes, a set of MOUNT_ATTR_*,
 // always include nosuid, nodev and noexec.
