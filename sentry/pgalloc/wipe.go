@@ -27,7 +27,8 @@ func (f *File) data(r memmap.Range) (memmap.Range, bool) {
 }
 
 // seek is lseek(2); nobody reads or writes the file at its offset. The host looks over an 8 MiB hole in less than a
-// microsecond, where mincore(2) takes ten: it looks at each page.
+// microsecond, where mincore(2) takes ten: it looks at each page. But it looks at each page as well that is there, for a hole
+// even at those far behind.
 func (f *File) seek(off uint64, whence uintptr) (uint64, unix.Errno) {
 	n, _, errno := unix.RawSyscall(unix.SYS_LSEEK, f.ro.Fd(), uintptr(off), whence)
 	return uint64(n), errno
@@ -47,13 +48,20 @@ func (f *File) reach(r memmap.Range) {
 // clear makes all pages of r clear. It returns how many bytes from the start on are there.
 func (f *File) clear(r memmap.Range) (there uint64) {
 	pages := int(r.Len() / usermem.PageSize)
-	if pages > 1 {
+	if pages > 1 && !f.Present(r) {
 		if there, ok := f.wipe(r, pages); ok {
 			return there
 		}
 	}
-	clear(f.Bytes(r))
+	f.clearThere(r)
 	return r.Len()
+}
+
+// clearThere clears pages that are there, as they are known to be from then on.
+func (f *File) clearThere(r memmap.Range) {
+	f.reach(r)
+	clear(f.Bytes(r))
+	f.Note(r)
 }
 
 // Wipe clears the pages of r that are there, if these are at most most; false: there are more, or the host does not say which.
@@ -74,8 +82,7 @@ func (f *File) wipe(r memmap.Range, most int) (there uint64, ok bool) {
 			there = d.Len()
 		}
 		most -= int(d.Len() / usermem.PageSize)
-		f.reach(d)
-		clear(f.Bytes(d))
+		f.clearThere(d)
 		r.Start = d.End
 	}
 	return there, true
