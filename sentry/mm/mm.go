@@ -38,6 +38,7 @@ type MemoryManager struct {
 
 	lockFuture bool
 	touch      touch
+	cow        struct{ end, pages usermem.Addr } // the last copy-on-write: where it ended, and how much it copied
 	hot        *hotPages
 
 	owner atomic.Value // see SetOwner

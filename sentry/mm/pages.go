@@ -15,8 +15,12 @@ const (
 	// eagerMax is the largest private anonymous mapping that gets its pages at
 	// once; larger ones get them in pieces of this size as they are touched.
 	eagerMax = 1 << 20
-	// cowPages is how many neighbouring pages a copy-on-write copies together.
+	// cowPages is how many neighbouring pages a copy-on-write copies together, and cowMost the same for a program that goes
+	// through them: one just behind the last copies twice as many as that did. A fault takes as long as to copy fifty.
 	cowPages = 8
+	cowMost  = 64
+	// cowBrief is the largest mapping of a file that is copied whole.
+	cowBrief = 32
 	// aroundBytes is how much of a mapped object one fault maps.
 	aroundBytes = 1 << 20
 	// wholeBytes is the largest mapping of a file whose pages are there that a fault maps whole, and wholeCode the
@@ -269,7 +273,11 @@ func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr, touch 
 // breakCOW gives the page at a and some neighbours in p pages of their own.
 func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
 	r := usermem.Range{Start: a &^ (cowPages*usermem.PageSize - 1)}
-	r.End = r.Start + cowPages*usermem.PageSize
+	n := usermem.Addr(cowPages)
+	if r.Start == m.cow.end {
+		n = min(2*m.cow.pages, cowMost)
+	}
+	r.End = r.Start + n*usermem.PageSize
 	if v.brief() && !p.private {
 		r = v.Range
 	}
@@ -281,11 +289,15 @@ func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
 		}
 	}
 	m.hot.note(a)
-	src := p.sub(r)
+	m.cow.end, m.cow.pages = r.End, n
 	fr, err := m.file.AllocateDirty(uint64(r.Len()), usermem.PageSize)
-	if err != nil {
-		return err
+	if err != nil { // memory is short
+		r = usermem.Range{Start: a.RoundDown(), End: a.RoundDown() + usermem.PageSize}
+		if fr, err = m.file.AllocateDirty(usermem.PageSize, usermem.PageSize); err != nil {
+			return err
+		}
 	}
+	src := p.sub(r)
 	if err := m.copyPages(fr, src); err != nil {
 		m.file.DecRef(fr)
 		return err

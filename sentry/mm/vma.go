@@ -42,7 +42,7 @@ func (v *vma) whole(n usermem.Addr) bool {
 
 // brief reports whether v is so little of a file, the data of a library say, that it is copied whole when it is written to.
 func (v *vma) brief() bool {
-	return v.obj != nil && !v.shared && v.Len() <= 2*cowPages*usermem.PageSize
+	return v.obj != nil && !v.shared && v.Len() <= cowBrief*usermem.PageSize
 }
 
 // offsetOf returns the offset in the object of address a.
