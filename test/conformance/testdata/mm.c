@@ -106,3 +106,35 @@ CASE(copies_in_a_storm_of_signals) {
 	}
 	CHECK(kill(storm, SIGKILL) == 0 && storm_hits > 0);
 }
+
+// Who writes to one page after the other has more and more of them copied at once: none may be another's, or beyond the file.
+static int numbered(int pages) {
+	int fd = file("f", 0, 0);
+	for (int i = 0; i < pages; i++) CHECK(pwrite(fd, &i, sizeof i, i * P) == sizeof i);
+	CHECK(ftruncate(fd, pages * P) == 0);
+	return fd;
+}
+CASE(private_file_written_page_by_page) {
+	enum { n = 400 };
+	int fd = numbered(n), st;
+	int (*p)[P / sizeof(int)] = mmap(0, n * P, 3, MAP_PRIVATE, fd, 0);
+	for (int i = 0; i < n; i++) { CHECK(p[i][0] == i); p[i][0] = i + n; }
+	pid_t up, down;
+	CHILD(up) for (int i = 0; i < n; i++) { CHECK(p[i][0] == i + n); p[i][0] = -i; }
+	CHILD(down) for (int i = n - 1; i >= 0; i--) { CHECK(p[i][0] == i + n); p[i][0] = -i; }
+	for (int i = 0; i < n; i += 3) { CHECK(p[i][0] == i + n); p[i][0] = 3; }
+	CHECK(wait_code(up) == 0 && wait_code(down) == 0);
+	for (int i = 0; i < n; i++) CHECK(p[i][0] == (i % 3 ? i + n : 3) && pread(fd, &st, sizeof st, i * P) == sizeof st && st == i);
+}
+CASE(private_file_beyond_its_end) {
+	for (int n = 8; n <= 100; n += 23) {
+		int fd = numbered(2);
+		char *p = mmap(0, n * P, 3, MAP_PRIVATE, fd, 0);
+		p[0] = 9;
+		CHECK(readable(p + P) && !readable(p + 2 * P) && !readable(p + 7 * P));
+		CHECK(ftruncate(fd, n * P) == 0);
+		p[5 * P] = 1;
+		CHECK(readable(p + 7 * P) && ftruncate(fd, P) == 0);
+		CHECK(p[0] == 9 && !readable(p + P) && !readable(p + 5 * P));
+	}
+}
