@@ -26,12 +26,12 @@ func (m *MemoryManager) remember() {
 }
 
 // knowSite notes that the site in v that ends at rip has trapped here for the first time. m.mu is held for writing.
-func (m *MemoryManager) knowSite(p platform.Patcher, v *vma, rip usermem.Addr) {
+func (m *MemoryManager) knowSite(p platform.Patcher, v *vma, rip usermem.Addr, buf *codeWindow) {
 	obj, ok := v.obj.(memmap.Coded)
 	if !ok || !obj.Code().Saw(v.offsetOf(rip)) {
 		return
 	}
-	k, ok := p.PlanKnown(m.callSite(v, rip))
+	k, ok := p.PlanKnown(m.callSite(v, rip, buf))
 	if !ok {
 		return
 	}

@@ -1,6 +1,8 @@
 package mm
 
 import (
+	"sync"
+
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
@@ -31,11 +33,13 @@ func (m *MemoryManager) PatchSite(rip usermem.Addr, hot bool) {
 	if !ok || v.shared || v.obj == nil || v.prot != platform.Read|platform.Exec {
 		return
 	}
+	buf := codeWindows.Get().(*codeWindow)
+	defer codeWindows.Put(buf)
 	if !hot {
-		m.knowSite(p, v, rip)
+		m.knowSite(p, v, rip, buf)
 		return
 	}
-	p.PlanPatch(m.callSite(v, rip), func(patch platform.Patch) error {
+	p.PlanPatch(m.callSite(v, rip, buf), func(patch platform.Patch) error {
 		r := usermem.Range{Start: usermem.Addr(patch.Addr), End: usermem.Addr(patch.Addr) + usermem.Addr(len(patch.Bytes))}
 		if r.Intersect(v.Range) != r {
 			return unix.EFAULT
@@ -47,15 +51,21 @@ func (m *MemoryManager) PatchSite(rip usermem.Addr, hot bool) {
 	})
 }
 
-// callSite describes the site in v that ends at rip.
-func (m *MemoryManager) callSite(v *vma, rip usermem.Addr) *platform.CallSite {
-	look := func(far usermem.Addr) ([]byte, uintptr) {
+// codeWindow holds a copy of the code around a site. As much allocated for each would have the garbage collected twice
+// while a compiler starts.
+type codeWindow [2 * patchWindow]byte
+
+var codeWindows = sync.Pool{New: func() any { return new(codeWindow) }}
+
+// callSite describes the site in v that ends at rip. What it tells of the code around is in buf.
+func (m *MemoryManager) callSite(v *vma, rip usermem.Addr, buf *codeWindow) *platform.CallSite {
+	look := func(far usermem.Addr, into []byte) ([]byte, uintptr) {
 		around := usermem.Range{Start: rip - min(rip, far), End: rip + far}.Intersect(v.Range)
-		code, from := m.presentCode(around, rip)
+		code, from := m.presentCode(around, rip, into)
 		return code, uintptr(from)
 	}
-	site := &platform.CallSite{End: uintptr(rip), Around: func() ([]byte, uintptr) { return look(patchWindow) }}
-	site.Code, site.Addr = look(patchNear)
+	site := &platform.CallSite{End: uintptr(rip), Around: func() ([]byte, uintptr) { return look(patchWindow, buf[:]) }}
+	site.Code, site.Addr = look(patchNear, make([]byte, 2*patchNear))
 	return site
 }
 
@@ -165,9 +175,10 @@ func (m *MemoryManager) copyEach(dst memmap.Range, r usermem.Range) error {
 	return nil
 }
 
-// presentCode returns the code of a run of present pages around at, within r,
-// and where it begins.
-func (m *MemoryManager) presentCode(r usermem.Range, at usermem.Addr) (code []byte, from usermem.Addr) {
+// presentCode copies the code of a run of present pages around at, within r, to buf, which has room for all of r, and
+// returns it and where it begins.
+func (m *MemoryManager) presentCode(r usermem.Range, at usermem.Addr, buf []byte) (code []byte, from usermem.Addr) {
+	code = buf[:0]
 	i, j := m.pmas.within(r)
 	for _, p := range m.pmas.list[i:j] {
 		part := p.Intersect(r)
@@ -175,11 +186,11 @@ func (m *MemoryManager) presentCode(r usermem.Range, at usermem.Addr) (code []by
 			if from+usermem.Addr(len(code)) > at {
 				break // a gap behind the site
 			}
-			code, from = nil, part.Start
+			code, from = buf[:0], part.Start
 		}
 		off := p.off + uint64(part.Start-p.Start)
 		n := len(code)
-		code = append(code, make([]byte, part.Len())...)
+		code = code[:n+int(part.Len())]
 		if !readPages(p.file, memmap.Range{Start: off, End: off + uint64(part.Len())}, code[n:]) {
 			return nil, at
 		}
