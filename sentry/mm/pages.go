@@ -16,7 +16,7 @@ const (
 	// once; larger ones get them in pieces of this size as they are touched.
 	eagerMax = 1 << 20
 	// cowPages is how many neighbouring pages a copy-on-write copies together, and cowMost the same for a program that goes
-	// through them: one just behind the last copies twice as many as that did. A fault takes as long as to copy fifty.
+	// through them: one just behind the last copies twice as many as that did. A fault takes some 40 µs.
 	cowPages = 8
 	cowMost  = 64
 	// cowBrief is the largest mapping of a file that is copied whole.
