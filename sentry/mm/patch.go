@@ -51,8 +51,8 @@ func (m *MemoryManager) PatchSite(rip usermem.Addr, hot bool) {
 	})
 }
 
-// codeWindow holds a copy of the code around a site. As much allocated for each would have the garbage collected twice
-// while a compiler starts.
+// codeWindow holds a copy of the code around a site. There are many while programs start, and as much allocated for each
+// would all be garbage.
 type codeWindow [2 * patchWindow]byte
 
 var codeWindows = sync.Pool{New: func() any { return new(codeWindow) }}
