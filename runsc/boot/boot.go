@@ -91,6 +91,9 @@ func build(conf *Config, newSandbox NewSandboxFunc) (control.Sandbox, error) {
 	if err := openMemory(); err != nil {
 		return nil, err
 	}
+	if err := isolate.RelaxMonitor(); err != nil {
+		slog.Debug("the runtime's monitor wakes up often", "reason", err)
+	}
 	if err := lockIn(); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"ringfort/runsc/boot"
 	"ringfort/runsc/control"
 	"ringfort/runsc/export"
+	"ringfort/runsc/isolate"
 	"ringfort/runsc/spec"
 	"ringfort/sentry/auth"
 )
@@ -280,7 +281,7 @@ func (b *birth) prepareGofer(null *os.File) (start func(nest *nursery) (<-chan e
 		return nil, err
 	}
 	theirs = append([]*os.File{goferTheirs}, theirs...)
-	l := &launchSpec{args: []string{"runsc", "gofer", b.ID}, files: append([]*os.File{null, null, b.log}, theirs...), attr: goferAttr()}
+	l := &launchSpec{args: []string{"runsc", "gofer", b.ID}, files: append([]*os.File{null, null, b.log}, theirs...), attr: goferAttr(), slack: isolate.MonitorSlack}
 	if !ordinary() {
 		l.bound = append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...)
 	}

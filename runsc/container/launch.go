@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -65,10 +66,11 @@ type launchSpec struct {
 	args  []string
 	files []*os.File // its descriptors from 0 on
 	attr  *syscall.SysProcAttr
-	netNS *os.File // the network namespace it is born in; nil: as attr says
-	join  []nsFile // further namespaces it is born in
-	bound []int    // the capabilities it may have at most; nil: as attr says
-	nest  *nursery // where it is born; nil: in our own cgroups
+	netNS *os.File      // the network namespace it is born in; nil: as attr says
+	join  []nsFile      // further namespaces it is born in
+	bound []int         // the capabilities it may have at most; nil: as attr says
+	slack time.Duration // how late its timers may be (PR_SET_TIMERSLACK, prctl(2)); 0: as ours
+	nest  *nursery      // where it is born; nil: in our own cgroups
 }
 
 // launch starts this binary again with an empty environment.
@@ -96,6 +98,12 @@ func launch(l *launchSpec) (*child, error) {
 		if err = enter(l.join); err != nil {
 			return
 		}
+		if l.slack > 0 {
+			if err = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(l.slack.Nanoseconds()), 0, 0, 0); err != nil {
+				err = fmt.Errorf("timer slack: %w", err)
+				return
+			}
+		}
 		attr := &os.ProcAttr{Dir: "/", Env: []string{}, Files: l.files, Sys: l.nest.enter(l.attr)}
 		p, err = os.StartProcess(path, l.args, attr)
 		if err != nil && l.nest.miss() {
@@ -103,7 +111,7 @@ func launch(l *launchSpec) (*child, error) {
 			p, err = os.StartProcess(path, l.args, attr)
 		}
 	}
-	if l.netNS != nil || l.bound != nil || l.join != nil || l.nest != nil {
+	if l.netNS != nil || l.bound != nil || l.join != nil || l.slack > 0 || l.nest != nil {
 		apart(start)
 	} else {
 		start()
