@@ -13,8 +13,8 @@ import (
 //
 // With huge=within_size a folio reaches no further than the file does, so we make the file longer in small steps and ask for what
 // is new at once: that gives folios of the size of a step, or of what is asked for. Ones of 2 MiB are not wanted: most of
-// their memory lies idle, and what a host has in such pieces it may have lent to others. Linux before 6.14 gives single
-// pages for all that.
+// their memory lies idle, and where the host is a virtual machine that gives back what it has free in such pieces, each
+// page of them takes 8 µs again. Versions of Linux that know no folios in between give single pages (mm/shmem.c).
 
 // fileName is what the host calls the file.
 const fileName = "ringfort-memory"
@@ -37,6 +37,10 @@ func openBacking() (f *os.File, folios bool, err error) {
 
 // openFolios makes a file in a tmpfs of its own that nobody else can see.
 func openFolios() (*os.File, error) {
+	var most unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &most); err != nil || most.Cur < FileSize {
+		return nil, fmt.Errorf("files are limited to %d bytes (ulimit -f)", most.Cur) // which is better known now than when it grows
+	}
 	// A page that is touched where there is none would get a folio of 2 MiB. The stubs inherit this from us.
 	if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("prctl PR_SET_THP_DISABLE: %w", err)
