@@ -169,7 +169,9 @@ func TestValidation(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			if !strings.Contains(name, "cgroups") && !strings.Contains(name, "resources") { // those share one name
+			// Those of cgroups and resources share one name. killsig sends its signal as soon as the shell is said to run, which
+			// ignores it, as the first process, until it has come to its trap: it must not wait for a core.
+			if !strings.Contains(name, "cgroups") && !strings.Contains(name, "resources") && name != "killsig" {
 				t.Parallel()
 			}
 			wrong, nothing := run(dir, tmp, name, path)
