@@ -281,6 +281,7 @@ func (b *birth) prepareGofer(null *os.File) (start func(nest *nursery) (<-chan e
 		return nil, err
 	}
 	theirs = append([]*os.File{goferTheirs}, theirs...)
+	// The slack is for its runtime's monitor, as isolate.RelaxMonitor has it; the gofer lacks CAP_SYS_NICE, and times nothing more finely.
 	l := &launchSpec{args: []string{"runsc", "gofer", b.ID}, files: append([]*os.File{null, null, b.log}, theirs...), attr: goferAttr(), slack: isolate.MonitorSlack}
 	if !ordinary() {
 		l.bound = append([]int{unix.CAP_SYS_ADMIN}, export.Capabilities...)
