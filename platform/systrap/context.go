@@ -75,21 +75,13 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 			return platform.Event{}, err
 		}
 	}
-	if c.left && s.generation.Load() != c.seen {
-		c.Load(r) // the stub would go on in a trampoline that is no longer meant
-	}
-	c.carried.done = false
-	if s.pending.Load() && !c.carried.wanted {
-		if err := s.Flush(); err != nil {
-			return platform.Event{}, err
-		}
-	}
 	if r.Rip >= 1<<47 && !c.left {
 		// The processor would refuse it in the stub's own code.
 		c.carried.wanted = false
 		return platform.Event{Kind: platform.EventFault, Signal: int32(unix.SIGSEGV), Code: siKernel}, nil
 	}
 	t := c.thread
+	c.carried.done = false
 	if atomic.LoadUint32(t.u32(offInterrupt)) != 0 {
 		atomic.StoreUint32(t.u32(offInterrupt), 0)
 	}
@@ -98,8 +90,9 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 		c.carried.wanted = false
 		return platform.Event{Kind: platform.EventInterrupt, Partial: c.left}, nil
 	}
-	if s.patching.Load() {
-		s.awaitPatch()
+	if err := c.catchUp(s, r); err != nil {
+		c.state.Store(idle)
+		return platform.Event{}, err
 	}
 	// What is written from here on is of one piece with giving the context away: an atomic
 	// instruction in between would wait for the line to come from the stub's core.
@@ -134,6 +127,22 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 		return platform.Event{}, err
 	}
 	return c.event(t, r)
+}
+
+// catchUp brings the context up to date with what others have patched in s, and has what is queued carried out. From when the
+// context runs on nobody patches: a look before that would miss the trampolines of a patch that another thread makes
+// meanwhile at the very site where this one has trapped, and it would go on in what was mapped there before.
+func (c *context) catchUp(s *space, r *arch.Registers) error {
+	if s.patching.Load() {
+		s.awaitPatch()
+	}
+	if c.left && s.generation.Load() != c.seen {
+		c.Load(r) // the stub would go on in a trampoline that is no longer meant
+	}
+	if s.pending.Load() && !c.carried.wanted {
+		return s.Flush()
+	}
+	return nil
 }
 
 // siKernel is SI_KERNEL of sigaction(2).

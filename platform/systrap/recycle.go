@@ -59,7 +59,8 @@ func (t *thread) sleeps() bool {
 func (p *process) empty() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := []entry{{unix.SYS_MUNMAP, userMin, stubBase - userMin}}
+	// With the table of jump targets and the trampolines, which others will have.
+	list := []entry{{unix.SYS_MUNMAP, tableAddr, stubBase - tableAddr}}
 	if p.named {
 		list = append(list, entry{unix.SYS_MUNMAP, namesAddr, namesMax})
 		p.named = false
