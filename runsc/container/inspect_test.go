@@ -35,7 +35,7 @@ func TestRights(t *testing.T) {
 	}{
 		{"sentry", c.Sentry.PID, []string{"user", "mnt", "pid", "ipc", "uts", "net", "cgroup"}, 0,
 			[]string{"/dev/null", "anon_inode:[eventfd]", "anon_inode:[eventpoll]", filepath.Join(c.path, exitName), filepath.Join(c.path, logName), "socket", stdout,
-				"/memfd:ringfort-memory (deleted)"}},
+				"/ringfort-memory (deleted)"}},
 		{"gofer", c.Gofer.PID, []string{"mnt", "pid", "ipc", "uts", "net", "cgroup"}, gofer,
 			[]string{"/0", "/dev/null", "/1/fd", filepath.Join(c.path, logName), "anon_inode:[eventfd]", "anon_inode:[eventpoll]", "socket"}},
 	} {

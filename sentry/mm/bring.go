@@ -21,6 +21,10 @@ const (
 // limited reports whether the host limits the memory of m.
 func (m *MemoryManager) limited() bool { return m.allowance != nil && m.allowance.Load() > 0 }
 
+// dense reports whether the Sentry finds memory for m ahead, in large folios. The host charges that to the Sentry: it must be
+// the same for those who look at how much an application has, or limit that.
+func (m *MemoryManager) dense() bool { return !m.apart && !m.limited() }
+
 // resident reports whether the pages of p at fr are known to be present.
 func (m *MemoryManager) resident(p *pma, fr memmap.Range) bool {
 	return p.file != memmap.File(m.file) || m.file.Present(fr)

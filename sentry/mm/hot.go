@@ -59,7 +59,7 @@ func (m *MemoryManager) copyHot(n *MemoryManager, v *vma) {
 		}
 		i, _ := m.isolatePMAs(usermem.Range{Start: a, End: a + usermem.PageSize})
 		p = m.pmas.list[i]
-		fr, err := m.file.AllocateDirty(usermem.PageSize, usermem.PageSize)
+		fr, err := m.file.AllocateDirty(usermem.PageSize, usermem.PageSize, m.dense())
 		if err != nil {
 			return // then they are shared
 		}

@@ -45,7 +45,7 @@ func (m *MemoryManager) knowSite(p platform.Patcher, v *vma, rip usermem.Addr, b
 	if !readPage(obj, at, original) || start+uint64(len(k.Patch)) > usermem.PageSize || !bytes.Equal(original[start:][:len(k.Patch)], k.Before[:len(k.Patch)]) {
 		return
 	}
-	fr, err := m.file.AllocateDirty(usermem.PageSize, usermem.PageSize)
+	fr, err := m.file.AllocateDirty(usermem.PageSize, usermem.PageSize, m.dense())
 	if err != nil {
 		return
 	}

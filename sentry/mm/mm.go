@@ -33,12 +33,14 @@ type MemoryManager struct {
 	total, data, locked uint64 // bytes of VMAs: all, private writable, mlocked
 	rss, maxRSS         atomic.Int64
 	own                 int64         // bytes of pages that end with it
+	apart               bool          // its host process is in other cgroups than the Sentry
 	allowance           *atomic.Int64 // see LimitBy
 	ballast             usermem.Addr  // bytes, from layout.Min on
 
 	lockFuture bool
 	touch      touch
 	cow        struct{ end, pages usermem.Addr } // the last copy-on-write: where it ended, and how much it copied
+	grown      usermem.Range                     // the last piece of a large mapping that got pages
 	hot        *hotPages
 
 	owner atomic.Value // see SetOwner
@@ -124,7 +126,8 @@ func New(p platform.Platform, file *pgalloc.File, layout Layout) (*MemoryManager
 	if err != nil {
 		return nil, err
 	}
-	m := &MemoryManager{as: as, file: file, layout: layout, hot: &hotPages{}}
+	_, apart := p.(platform.Group)
+	m := &MemoryManager{as: as, apart: apart, file: file, layout: layout, hot: &hotPages{}}
 	m.users.Store(1)
 	m.Info.Dumpable = 1
 	m.dumpable.Store(true)

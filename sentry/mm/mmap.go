@@ -206,6 +206,9 @@ func (m *MemoryManager) dropID(v *vma) {
 func (m *MemoryManager) eager(v *vma, addr, n usermem.Addr, populate bool) {
 	r := usermem.Range{Start: addr, End: addr + n}
 	if v.small(n) && !populate {
+		if m.dense() && n > denseMax && !m.file.Freed(uint64(n)) {
+			return // perhaps little of it is touched
+		}
 		if w, ok := m.vmas.at(addr); ok && !m.touch.doubtful() {
 			_ = m.allocate(w, r, addr, false) // without pages now the fault tries again
 		}

@@ -15,6 +15,10 @@ const (
 	// eagerMax is the largest private anonymous mapping that gets its pages at
 	// once; larger ones get them in pieces of this size as they are touched.
 	eagerMax = 1 << 20
+	// denseMax is the same where pages take memory from the start, unless they have it already, and densePiece the first
+	// piece then. One just behind the last is twice as large as that was.
+	denseMax   = 256 << 10
+	densePiece = 64 << 10
 	// cowPages is how many neighbouring pages a copy-on-write copies together, and cowMost the same for a program that goes
 	// through them: one just behind the last copies twice as many as that did. A fault takes some 40 µs.
 	cowPages = 8
@@ -168,7 +172,11 @@ func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) erro
 		if v.growsDown {
 			piece.Start = max(piece.Start, a.RoundDown()-min(a.RoundDown(), 16*usermem.PageSize))
 		}
-		return m.allocate(v, m.gapAround(a, v.Intersect(piece)), a, false)
+		gap := m.gapAround(a, v.Intersect(piece))
+		if m.dense() && gap.Len() > densePiece && !m.file.Freed(uint64(gap.Len())) {
+			gap = gap.Intersect(m.piece(a))
+		}
+		return m.allocate(v, gap, a, false)
 	}
 	gap := m.gapAround(a, v.Range)
 	start := a.RoundDown()
@@ -203,6 +211,17 @@ func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) erro
 	} // else the copy is mapped
 	m.populateImage(v)
 	return nil
+}
+
+// piece returns what gets new memory when the page at a is touched, in an anonymous mapping that goes as far.
+func (m *MemoryManager) piece(a usermem.Addr) usermem.Range {
+	r, n := usermem.Range{Start: a &^ (densePiece - 1)}, usermem.Addr(densePiece)
+	if last := m.grown; r.Start == last.End {
+		n = min(2*usermem.Addr(last.Len()), eagerMax)
+	}
+	r.End = r.Start + n
+	m.grown = r
+	return r
 }
 
 // populateImage maps the parts of a program or library, of which v is one, that cannot be written: it is begun with, and
@@ -247,10 +266,10 @@ const fillPages = 8
 // allocate gives r, in v and without pages, fresh private pages; if memory is
 // short, only the page at a. With touch the host makes them present at once.
 func (m *MemoryManager) allocate(v *vma, r usermem.Range, a usermem.Addr, touch bool) error {
-	fr, there, err := m.file.AllocateTold(uint64(r.Len()), usermem.PageSize)
+	fr, there, err := m.file.AllocateTold(uint64(r.Len()), usermem.PageSize, m.dense())
 	if err != nil {
 		r = usermem.Range{Start: a.RoundDown(), End: a.RoundDown() + usermem.PageSize}
-		if fr, there, err = m.file.AllocateTold(usermem.PageSize, usermem.PageSize); err != nil {
+		if fr, there, err = m.file.AllocateTold(usermem.PageSize, usermem.PageSize, m.dense()); err != nil {
 			return err
 		}
 	}
@@ -290,10 +309,10 @@ func (m *MemoryManager) breakCOW(v *vma, p *pma, a usermem.Addr) error {
 	}
 	m.hot.note(a)
 	m.cow.end, m.cow.pages = r.End, n
-	fr, err := m.file.AllocateDirty(uint64(r.Len()), usermem.PageSize)
+	fr, err := m.file.AllocateDirty(uint64(r.Len()), usermem.PageSize, m.dense())
 	if err != nil { // memory is short
 		r = usermem.Range{Start: a.RoundDown(), End: a.RoundDown() + usermem.PageSize}
-		if fr, err = m.file.AllocateDirty(usermem.PageSize, usermem.PageSize); err != nil {
+		if fr, err = m.file.AllocateDirty(usermem.PageSize, usermem.PageSize, m.dense()); err != nil {
 			return err
 		}
 	}

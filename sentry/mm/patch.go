@@ -140,7 +140,7 @@ func (m *MemoryManager) hasPrivate(a usermem.Addr) bool {
 func (m *MemoryManager) replaceCode(v *vma, a usermem.Addr, b []byte) {
 	end, _ := (a + usermem.Addr(len(b))).RoundUp()
 	r := usermem.Range{Start: a.RoundDown(), End: end}
-	fr, err := m.file.AllocateDirty(uint64(r.Len()), usermem.PageSize)
+	fr, err := m.file.AllocateDirty(uint64(r.Len()), usermem.PageSize, m.dense())
 	if err == nil {
 		if err = m.copyEach(fr, r); err != nil {
 			m.file.DecRef(fr)

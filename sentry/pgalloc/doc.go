@@ -1,4 +1,4 @@
-// Package pgalloc owns the memory file: the one memfd that holds all
+// Package pgalloc owns the memory file: the one file, in memory, that holds all
 // application memory of a sandbox.
 //
 // The file is mapped once, whole, into the Sentry, so application memory is

@@ -44,10 +44,12 @@ type File struct {
 	used  atomic.Int64  // bytes with a count above zero
 	limit atomic.Int64  // of used; 0 is none
 	keep  atomic.Uint64 // how much may be dirty, in bytes
+	tight atomic.Bool   // see Spare
 
 	mu         sync.Mutex
 	free       *btree.BTreeG[run] // clean or dirty, by start; neighbours of one kind are merged
 	end        uint64             // everything from here on is clean
+	size       uint64             // of the file; what lies beyond cannot be touched
 	dirtyBytes uint64
 	dirty      []run // freed lately: not clear, not in free
 }
@@ -61,24 +63,14 @@ func byStart(a, b run) bool { return a.start < b.start }
 
 // New makes a memory file and maps it.
 func New() (*File, error) {
-	fd, err := unix.MemfdCreate("ringfort-memory", unix.MFD_CLOEXEC)
+	rw, folios, err := openBacking()
 	if err != nil {
-		return nil, fmt.Errorf("memfd_create: %w", err)
+		return nil, fmt.Errorf("memory file: %w", err)
 	}
-	rw := os.NewFile(uintptr(fd), "memory")
-	if err := rw.Truncate(FileSize); err != nil {
-		return nil, fmt.Errorf("size the memory file: %w", err)
-	}
-	ro, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	ro, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", rw.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("reopen the memory file read-only: %w", err)
 	}
-	return NewFrom(ro, rw)
-}
-
-// NewFrom takes over a memfd of FileSize bytes, opened read-only and
-// read-write, made by someone who can still see /proc.
-func NewFrom(ro, rw *os.File) (*File, error) {
 	addr, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, FileSize, unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_SHARED|unix.MAP_NORESERVE, rw.Fd(), 0)
 	if errno != 0 {
@@ -86,12 +78,18 @@ func NewFrom(ro, rw *os.File) (*File, error) {
 	}
 	base := *(*unsafe.Pointer)(unsafe.Pointer(&addr))
 	f := &File{ro: ro, rw: rw, base: base, free: btree.NewG(16, byStart)}
+	if !folios {
+		f.size = FileSize
+	}
 	f.keep.Store(maxDirty)
 	return f, nil
 }
 
 // Spare says that the host gives some of those who use f no more than n bytes: little of it may lie idle from now on.
-func (f *File) Spare(n int64) { f.keep.Store(min(f.keep.Load(), uint64(n)/64)) }
+func (f *File) Spare(n int64) {
+	f.keep.Store(min(f.keep.Load(), uint64(n)/64))
+	f.tight.Store(true)
+}
 
 // SetLimit bounds the memory in use, in bytes; 0 removes the bound.
 func (f *File) SetLimit(n int64) { f.limit.Store(n) }
@@ -110,13 +108,14 @@ func (f *File) Host() platform.HostFile {
 // Allocate returns a run of n bytes (a page multiple), cleared, each page with
 // a count of one, aligned to align (a power of two, at least a page).
 func (f *File) Allocate(n, align uint64) (memmap.Range, error) {
-	r, _, err := f.AllocateTold(n, align)
+	r, _, err := f.AllocateTold(n, align, !f.tight.Load())
 	return r, err
 }
 
 // AllocateTold is Allocate, and tells how many bytes from the start on are there already: to map them takes no more memory.
-func (f *File) AllocateTold(n, align uint64) (r memmap.Range, there uint64, err error) {
-	r, clean, err := f.allocate(n, align)
+// With dense all of it will be used, and new memory is found at once, for whoever calls.
+func (f *File) AllocateTold(n, align uint64, dense bool) (r memmap.Range, there uint64, err error) {
+	r, clean, err := f.allocate(n, align, dense)
 	if err == nil && !clean {
 		there = f.clear(r)
 	}
@@ -124,9 +123,9 @@ func (f *File) AllocateTold(n, align uint64) (r memmap.Range, there uint64, err 
 }
 
 // AllocateDirty is Allocate for a caller that overwrites every byte before it shows the pages to anybody: they may hold what
-// another process has left.
-func (f *File) AllocateDirty(n, align uint64) (memmap.Range, error) {
-	r, clean, err := f.allocate(n, align)
+// another process has left. dense is as for AllocateTold.
+func (f *File) AllocateDirty(n, align uint64, dense bool) (memmap.Range, error) {
+	r, clean, err := f.allocate(n, align, dense)
 	if err == nil && !clean {
 		f.reach(r)
 	}
@@ -134,7 +133,7 @@ func (f *File) AllocateDirty(n, align uint64) (memmap.Range, error) {
 }
 
 // allocate is Allocate; unless clean, the pages are not clear yet.
-func (f *File) allocate(n, align uint64) (r memmap.Range, clean bool, err error) {
+func (f *File) allocate(n, align uint64, dense bool) (r memmap.Range, clean bool, err error) {
 	if n == 0 || n%usermem.PageSize != 0 {
 		return memmap.Range{}, false, errors.New("pgalloc: length is not a page multiple")
 	}
@@ -143,7 +142,7 @@ func (f *File) allocate(n, align uint64) (r memmap.Range, clean bool, err error)
 		return memmap.Range{}, false, ErrNoMemory
 	}
 	f.mu.Lock()
-	r, clean, ok := f.take(n, max(align, usermem.PageSize))
+	r, clean, ok := f.take(n, max(align, usermem.PageSize), dense)
 	f.mu.Unlock()
 	if !ok {
 		f.used.Add(-int64(n))
@@ -183,8 +182,15 @@ func (f *File) reusable(n, align uint64) int {
 	return best
 }
 
+// Freed reports whether there is memory for n bytes, a page multiple, that was freed lately.
+func (f *File) Freed(n uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reusable(n, usermem.PageSize) >= 0
+}
+
 // take finds a run of n bytes. f.mu is held.
-func (f *File) take(n, align uint64) (r memmap.Range, clean, ok bool) {
+func (f *File) take(n, align uint64, dense bool) (r memmap.Range, clean, ok bool) {
 	// A run freed a moment ago is in the caches and faulted in: best.
 	if i := f.reusable(n, align); i >= 0 {
 		d := f.dirty[i]
@@ -220,7 +226,7 @@ func (f *File) take(n, align uint64) (r memmap.Range, clean, ok bool) {
 		return memmap.Range{Start: at, End: at + n}, true, true
 	}
 	start := (f.end + align - 1) &^ (align - 1)
-	if start+n > FileSize {
+	if start+n > FileSize || !f.extend(start+n, dense) {
 		return memmap.Range{}, false, false
 	}
 	if f.end < start {

@@ -19,7 +19,7 @@ func TestReuse(t *testing.T) {
 	sizes := []uint64{1, 2, 17, 3, 2, 6, 13, 3, 40, 1}
 	take := func() (list []memmap.Range) {
 		for _, n := range sizes {
-			r, err := f.Allocate(n*usermem.PageSize, usermem.PageSize)
+			r, _, err := f.AllocateTold(n*usermem.PageSize, usermem.PageSize, false)
 			if err != nil {
 				t.Fatal(err)
 			}

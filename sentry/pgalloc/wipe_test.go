@@ -13,7 +13,7 @@ func TestWipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	const page = usermem.PageSize
-	all, err := f.Allocate(32*page, page)
+	all, _, err := f.AllocateTold(32*page, page, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestAllocateTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, there, err := f.AllocateTold(8*page, page)
+		r, there, err := f.AllocateTold(8*page, page, false)
 		if err != nil || there != 0 {
 			t.Fatalf("fresh memory: %d bytes are there, error %v", there, err)
 		}
@@ -55,7 +55,7 @@ func TestAllocateTold(t *testing.T) {
 			f.Bytes(r)[p*page+9] = 1
 		}
 		f.DecRef(r)
-		again, there, err := f.AllocateTold(8*page, page)
+		again, there, err := f.AllocateTold(8*page, page, false)
 		if err != nil || again != r || there != want*page {
 			t.Errorf("%d of 8 pages touched: %v again is %v, %d pages are there, error %v", touched, r, again, there/page, err)
 		}
@@ -83,7 +83,7 @@ func TestAllocateDirty(t *testing.T) {
 		f.DecRef(r)
 		allocate := f.Allocate
 		if dirty {
-			allocate = f.AllocateDirty
+			allocate = func(n, align uint64) (memmap.Range, error) { return f.AllocateDirty(n, align, false) }
 		}
 		again, err := allocate(n, usermem.PageSize)
 		if err != nil || again != r {
