@@ -96,6 +96,13 @@ type Echo struct {
 	Gens   [2]uint64 // these
 }
 
+// Closer is an Answerer that can close descriptors by itself: the kernel hears of it with the next Event.
+type Closer interface {
+	Answerer
+	// MayClose says which descriptors these are, bit n for descriptor n. The owner calls it before each Switch.
+	MayClose(fds uint64)
+}
+
 // NameTable is an AddressSpace in which a NameReader finds a table.
 type NameTable interface {
 	AddressSpace

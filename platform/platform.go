@@ -161,6 +161,8 @@ type Event struct {
 	// Of the registers only those of a system call, RAX and OrigRax are in r: a Loader has the
 	// rest, and the next Switch goes on with that and RAX if it is not asked for it.
 	Partial bool
+	// Closed are the descriptors, bit n for descriptor n, that a Closer has closed, for the kernel to do it now.
+	Closed uint64
 }
 
 // ErrDead is returned by Switch when the host execution context is gone (its

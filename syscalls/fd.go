@@ -253,6 +253,7 @@ func setLock(t *task, d *vfs.Description, cmd int32, at addr) error {
 	default:
 		return unix.EINVAL
 	}
+	t.FDs().NeverCloseLate()
 	return d.SetLock(t, r, cmd == unix.F_SETLKW || cmd == unix.F_OFD_SETLKW)
 }
 
@@ -296,6 +297,7 @@ func Flock(t *task, a arguments) (uintptr, error) {
 		return 0, unix.EBADF
 	}
 	defer d.DecRef(t)
+	t.FDs().NeverCloseLate()
 	return 0, d.Flock(t, a[1].Int())
 }
 

@@ -160,6 +160,7 @@ func PidfdGetfd(t *task, a arguments) (uintptr, error) {
 		return 0, unix.EBADF
 	}
 	defer d.DecRef(t)
+	o.FDs().NeverCloseLate()
 	fd, err := t.NewFD(d, 0, true)
 	return uintptr(fd), err
 }

@@ -63,6 +63,7 @@ func copyInRights(t *task, ctl *socket.Control, data []byte) error {
 	if len(ctl.Files)+len(data)/4 > maxRights {
 		return unix.EINVAL
 	}
+	t.FDs().NeverCloseLate() // the receiver may lock what is open, and wait for us to close it
 	for ; len(data) >= 4; data = data[4:] {
 		d := t.GetFile(int32(binary.NativeEndian.Uint32(data)))
 		if d == nil {

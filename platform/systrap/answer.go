@@ -23,6 +23,7 @@ type answerSet struct {
 	read bool // the table of names as well
 	echo bool // there may be echoes
 	stat bool // there may be a statEcho
+	shut bool // there may be descriptors that the stub closes
 }
 
 type answer struct {
@@ -30,12 +31,14 @@ type answer struct {
 	value uint64
 }
 
-// In the place of an answer: the stub makes the call, reads the clock page, or looks for an echo or a statEcho.
+// In the place of an answer: the stub makes the call, reads the clock page, looks for an echo or a statEcho, or closes a
+// descriptor if it may.
 const (
 	doItself  = ^uint64(0xffe)
 	readClock = ^uint64(0xffd)
 	findEcho  = ^uint64(0xffc)
 	findStat  = ^uint64(0xffb)
+	mayShut   = ^uint64(0xffa)
 )
 
 // echoed are the calls that may have echoes.
@@ -143,6 +146,20 @@ func (a *answerSet) repeatStat(fd int32, st *unix.Stat_t, slots [2]uint32, gens 
 	}
 }
 
+// mayClose tells the stub which descriptors it may close.
+func (a *answerSet) mayClose(fds uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.t == nil {
+		return
+	}
+	atomic.StoreUint64(a.t.u64(offClosable), fds)
+	if !a.shut {
+		a.shut = true
+		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_CLOSE), mayShut)
+	}
+}
+
 // table is what offNames has. a.mu is held.
 func (a *answerSet) table() uint64 {
 	if a.read {
@@ -178,6 +195,10 @@ func (a *answerSet) withdraw() {
 		a.stat = false
 		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_FSTAT), noAnswer)
 		atomic.StoreUint64(a.t.u64(offStat), 0)
+	}
+	if a.shut {
+		a.shut = false
+		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_CLOSE), noAnswer)
 	}
 	if a.echo {
 		a.echo = false

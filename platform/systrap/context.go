@@ -59,6 +59,8 @@ type context struct {
 	answer answerSet
 	seat   seat
 
+	closable uint64 // the descriptors that the stub may close
+
 	statSet  bool // there is a statEcho
 	statUsed bool // the last one was used
 
@@ -126,7 +128,10 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 		c.drop()
 		return platform.Event{}, err
 	}
-	return c.event(t, r)
+	closed := c.closed(t)
+	ev, err := c.event(t, r)
+	ev.Closed = closed
+	return ev, err
 }
 
 // catchUp brings the context up to date with what others have patched in s, and has what is queued carried out. From when the
@@ -307,7 +312,7 @@ func (c *context) enter(s *space) error {
 	}
 	s.join(c)
 	c.space, c.thread, c.fp, c.known = s, t, fpSentry, false
-	c.fsBase, c.seen = ^uint64(0), ^uint32(0)
+	c.fsBase, c.seen, c.closable = ^uint64(0), ^uint32(0), 0
 	c.answer.publish(t)
 	c.stored.both, c.left = false, false
 	c.target.Store(t)
@@ -435,10 +440,26 @@ func (c *context) endStat(t *thread) {
 	*t.u64(offStat) = 0
 }
 
+// MayClose implements platform.Closer.
+func (c *context) MayClose(fds uint64) {
+	if fds != c.closable && c.thread != nil {
+		c.closable = fds
+		c.answer.mayClose(fds)
+	}
+}
+
+// closed returns the descriptors that the stub has closed since it was told which it may.
+func (c *context) closed(t *thread) uint64 {
+	fds := c.closable &^ *t.u64(offClosable)
+	c.closable &^= fds
+	return fds
+}
+
 var (
 	_ platform.Context    = (*context)(nil)
 	_ platform.NameReader = (*context)(nil)
 	_ platform.Echoer     = (*context)(nil)
+	_ platform.Closer     = (*context)(nil)
 	_ platform.Carrier    = (*context)(nil)
 	_ platform.Loader     = (*context)(nil)
 )

@@ -71,6 +71,7 @@ const (
 	offFPState   = 0x150 // u64: where to load the extended state from
 	offMapCount  = 0x158 // u32: how many entries cmdMap carries out
 	offNames     = 0x160 // u64: address of the table of names, 0 if the stub must not read it
+	offClosable  = 0x168 // u64: the descriptors that the stub may close: it clears their bits
 	offStack     = 0x180 // stack_t of sigaltstack(2)
 	offAfterFlag = 0x198 // u64: address behind the flags, where PUSHFQ pushes them
 	offFlags     = 0x1a0 // u64: address of the flags

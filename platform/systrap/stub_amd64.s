@@ -192,6 +192,8 @@ TEXT ·stubEnter(SB),NOSPLIT|NOFRAME,$0
 	JEQ	echo
 	CMPQ	R11, $-4092
 	JEQ	stat
+	CMPQ	R11, $-4091
+	JEQ	shut
 	MOVQ	R11, AX
 	JMP	·stubAnswer(SB)
 itself:
@@ -203,6 +205,8 @@ echo:
 	JMP	·stubEcho(SB)
 stat:
 	JMP	·stubStat(SB)
+shut:
+	JMP	·stubShut(SB)
 slow:
 	CMPL	AX, $262 // newfstatat
 	JEQ	stat
@@ -273,6 +277,33 @@ held:
 	JMP	·stubAnswer(SB)
 stale:
 	MOVQ	0x110(GS), DI
+ask:
+	MOVL	$1, R11
+	JMP	·stubSave(SB)
+
+// stubShut closes a descriptor if it may: the bit that it clears tells the Sentry. Nothing is answered of it any more.
+TEXT ·stubShut(SB),NOSPLIT|NOFRAME,$0
+	CMPL	DI, $63
+	JHI	ask
+	MOVL	DI, R11
+	BTRQ	R11, 0x168(GS)
+	JCC	ask
+	MOVQ	0x1b8(GS), CX
+	INCQ	R11
+	CMPQ	R11, 0x3c00(CX)
+	JNE	echo
+	MOVQ	$0, 0x3c00(CX)
+echo:
+	MOVL	DI, R11
+	ANDL	$15, R11
+	SHLL	$6, R11
+	ADDQ	R11, CX
+	CMPL	DI, 0x404(CX) // the upper half of the key
+	JNE	done
+	MOVQ	$-4096, 0x400(CX)
+done:
+	XORL	AX, AX
+	JMP	·stubAnswer(SB)
 ask:
 	MOVL	$1, R11
 	JMP	·stubSave(SB)

@@ -95,5 +95,13 @@ func (t *Task) EchoStat(fd int32, st *unix.Stat_t, stamps [2]steady.Stamp) {
 	}
 }
 
+// mayCloseLate returns the descriptors whose close(2) need not be seen at once.
+func (t *Task) mayCloseLate() uint64 {
+	if t.watched() {
+		return 0
+	}
+	return t.FDs().MayCloseLate()
+}
+
 // Failure is the result of a call that fails with errno.
 func Failure(errno unix.Errno) uint64 { return uint64(-int64(errno)) }

@@ -32,11 +32,17 @@ func (t *Task) run() {
 			t.hostFailure("map memory", err)
 			continue
 		}
+		if c, ok := t.ctx.(platform.Closer); ok {
+			c.MayClose(t.mayCloseLate())
+		}
 		t.enterUser()
 		ev, err := t.ctx.Switch(m.AddressSpace(), &t.regs, &t.fp)
 		t.leaveUser()
 		t.partial = ev.Partial
 		m.Settle(t.ctx)
+		if ev.Closed != 0 {
+			t.FDs().CloseLate(t, ev.Closed)
+		}
 		switch {
 		case err != nil:
 			t.hostFailure("run application code", err)

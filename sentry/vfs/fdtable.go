@@ -19,6 +19,7 @@ type FDTable struct {
 	tab  atomic.Pointer[fdSlots]
 	next int32 // no free descriptor below
 	used int32
+	late lateClose
 }
 
 // fdSlots is replaced by a larger one as the table grows; old ones stay valid
@@ -41,7 +42,10 @@ func newSlots(n int) *fdSlots {
 }
 
 // IncRef takes a reference (CLONE_FILES).
-func (t *FDTable) IncRef() { t.refs.Add(1) }
+func (t *FDTable) IncRef() {
+	t.refs.Add(1)
+	t.late.withdraw()
+}
 
 // DecRef drops a reference; with the last one every descriptor is closed.
 func (t *FDTable) DecRef(c Caller) {
@@ -121,6 +125,7 @@ func (t *FDTable) InstallAt(c Caller, d *Description, fd int32, cloexec bool, li
 
 // put stores d in slot fd, growing the table. t.mu is held.
 func (t *FDTable) put(fd int32, d *Description, cloexec bool) (old *Description) {
+	t.late.not(fd)
 	s := t.tab.Load()
 	if int(fd) >= len(s.slot) {
 		n := len(s.slot)
@@ -156,6 +161,7 @@ func (t *FDTable) Remove(fd int32) *Description {
 	}
 	d := s.slot[fd].Swap(nil)
 	if d != nil {
+		t.late.not(fd)
 		t.used--
 		t.next = min(t.next, fd)
 		d.Disturb()
@@ -230,6 +236,7 @@ func (t *FDTable) closeWhere(c Caller, want func(fd int32, cloexec bool) bool) {
 	for fd := range s.slot {
 		if s.slot[fd].Load() != nil && want(int32(fd), s.cloexec[fd]) {
 			d := s.slot[fd].Swap(nil)
+			t.late.not(int32(fd))
 			d.Disturb()
 			gone = append(gone, d)
 			t.used--
@@ -272,5 +279,6 @@ func (t *FDTable) Copy() *FDTable {
 		}
 	}
 	n.tab.Store(slots)
+	t.late.withdraw() // whoever has the copy may lock what is open, and waits for us to close it
 	return n
 }
