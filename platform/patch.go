@@ -96,6 +96,27 @@ type Echo struct {
 	Gens   [2]uint64 // these
 }
 
+// Reader is an Echoer that can hand out what a file has that was just opened.
+type Reader interface {
+	Echoer
+	// EchoRead has reads of a descriptor hand out the first n bytes of the present address space's window, from the first
+	// on, for as long as generations are what they were, and Event.Read tell of it. It reports whether all were read the last
+	// time. The owner calls it while the application does not run.
+	EchoRead(fd int32, n uint32, slots [2]uint32, gens [2]uint64) (used bool)
+	// Worthwhile is how much at most is better handed out than read by a call, in bytes. Called as EchoRead.
+	Worthwhile() int
+}
+
+// WindowSize is how much a Window shows, in bytes.
+const WindowSize = 32 << 10
+
+// Window is an AddressSpace in which a Reader finds what it is to hand out.
+type Window interface {
+	AddressSpace
+	// ShowWindow puts WindowSize bytes of file, at offset, there. It is done like Map.
+	ShowWindow(file HostFile, offset uint64)
+}
+
 // Closer is an Answerer that can close descriptors by itself: the kernel hears of it with the next Event.
 type Closer interface {
 	Answerer

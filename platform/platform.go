@@ -161,6 +161,8 @@ type Event struct {
 	// Of the registers only those of a system call, RAX and OrigRax are in r: a Loader has the
 	// rest, and the next Switch goes on with that and RAX if it is not asked for it.
 	Partial bool
+	// Read is how much of what a Reader was to hand out was read since the last Event, in bytes.
+	Read uint32
 	// Closed are the descriptors, bit n for descriptor n, that a Closer has closed, for the kernel to do it now.
 	Closed uint64
 }

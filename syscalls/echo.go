@@ -65,6 +65,21 @@ func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp) {
 	t.EchoStat(fd, &out, [2]steady.Stamp{open, told})
 }
 
+// echoRead tells the platform what read(2) returns for a file that was just opened, if that is not more than most bytes.
+func echoRead(t *task, d *vfs.Description, fd int32, most int) {
+	f, ok := d.File().(vfs.Shower)
+	if !ok || d.Writable() {
+		return
+	}
+	b := t.MM().Window()
+	if b == nil {
+		return
+	}
+	if n, stamp := f.Show(b[:most]); n > 0 {
+		t.EchoRead(fd, d, uint32(n), stamp)
+	}
+}
+
 // drained is called when a call has received n bytes of a stream into dst, or failed with err. Who has found out before that
 // nothing more is there by asking once more will do so again: then it is told without a call. dontWait says that such a call
 // does not wait whatever the flags of d say.

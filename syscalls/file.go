@@ -92,10 +92,14 @@ func openHow(t *task, dirfd int32, name addr, how vfs.OpenHow) (uintptr, error) 
 	}
 	fd, err := t.NewFD(d, 0, how.Flags&unix.O_CLOEXEC != 0)
 	if err == nil {
+		reads := t.Reads()
 		t.Opened(fd)
 		t.FDs().OfferCloseLate(fd, d)
 		if stats {
 			echoStat(t, d, fd, open)
+		}
+		if reads > 0 {
+			echoRead(t, d, fd, reads)
 		}
 	}
 	return uintptr(fd), err

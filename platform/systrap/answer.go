@@ -23,6 +23,7 @@ type answerSet struct {
 	read bool // the table of names as well
 	echo bool // there may be echoes
 	stat bool // there may be a statEcho
+	hand bool // there may be a readEcho
 	shut bool // there may be descriptors that the stub closes
 }
 
@@ -65,6 +66,14 @@ type statEcho struct {
 	used  uint32 // set by the stub
 	_     [7]uint32
 	stat  unix.Stat_t
+}
+
+// readEcho is how the stub finds what it hands out of the window.
+type readEcho struct {
+	fd        uint64 // and 1; 0: there is none
+	size, pos uint32 // pos is moved on by the stub
+	slots     [2]uint32
+	gens      [2]uint64
 }
 
 // set changes one answer.
@@ -146,6 +155,20 @@ func (a *answerSet) repeatStat(fd int32, st *unix.Stat_t, slots [2]uint32, gens 
 	}
 }
 
+// handOut has reads of a descriptor hand out the first n bytes of the window.
+func (a *answerSet) handOut(fd int32, n uint32, slots [2]uint32, gens [2]uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.t == nil {
+		return
+	}
+	*a.t.handed() = readEcho{fd: uint64(fd) + 1, size: n, slots: slots, gens: gens}
+	if !a.hand {
+		a.hand = true
+		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_READ), findEcho)
+	}
+}
+
 // mayClose tells the stub which descriptors it may close.
 func (a *answerSet) mayClose(fds uint64) {
 	a.mu.Lock()
@@ -195,6 +218,11 @@ func (a *answerSet) withdraw() {
 		a.stat = false
 		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_FSTAT), noAnswer)
 		atomic.StoreUint64(a.t.u64(offStat), 0)
+	}
+	if a.hand {
+		a.hand = false
+		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_READ), noAnswer)
+		atomic.StoreUint64(a.t.u64(offRead), 0)
 	}
 	if a.shut {
 		a.shut = false

@@ -21,6 +21,8 @@ func (a area) u64(off uintptr) *uint64 { return (*uint64)(unsafe.Add(a.mem, off)
 func (a area) call() *callWords { return (*callWords)(unsafe.Add(a.mem, offCall)) }
 func (a area) rest() *restWords { return (*restWords)(a.mem) }
 
+func (a area) handed() *readEcho { return (*readEcho)(unsafe.Add(a.mem, offRead)) }
+
 func (a area) bytes() []byte { return unsafe.Slice((*byte)(a.mem), areaSize) }
 
 // reset prepares the area for another thread.

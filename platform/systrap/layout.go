@@ -25,8 +25,10 @@ const (
 	titlePage = 0x1000
 	// namesAddr is the table of answers about names, read-only, where one is shown; the
 	// clock page has their generations at clockNames, and those of package steady at clockSteady.
-	namesAddr   = stubBase + 0x80000
-	namesMax    = 0x40000
+	namesAddr = stubBase + 0x80000
+	namesMax  = 0x40000
+	// windowAddr is what reads hand out, read-only, where a file was shown.
+	windowAddr  = namesAddr + namesMax
 	clockNames  = 0x800
 	clockSteady = 0x400
 	// areaAddr is where the thread areas are, one for each thread number.
@@ -96,6 +98,7 @@ const (
 	xsaveBuf     = 0x1000
 	xsaveMax     = 0x2c00 // all that there is, 8 KiB of tiles with it
 	offStat      = 0x3c00 // what fstat of the file opened last returns: statEcho
+	offRead      = 0x3d00 // what reads of a descriptor hand out: readEcho
 	sigStack     = 0x4000
 	sigStackSize = areaSize - sigStack
 )

@@ -38,7 +38,7 @@ type process struct {
 	idle    []*thread
 	threads []*thread
 	lineage *lineage // set by its last user's Release
-	named   bool     // the same: a table of names is mapped
+	shown   bool     // the same: a table of names or a window is mapped
 }
 
 // thread is an application thread of a stub.

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringfort/platform"
 	"ringfort/platform/unotify"
 )
 
@@ -61,9 +62,9 @@ func (p *process) empty() bool {
 	defer p.mu.Unlock()
 	// With the table of jump targets and the trampolines, which others will have.
 	list := []entry{{unix.SYS_MUNMAP, tableAddr, stubBase - tableAddr}}
-	if p.named {
-		list = append(list, entry{unix.SYS_MUNMAP, namesAddr, namesMax})
-		p.named = false
+	if p.shown {
+		list = append(list, entry{unix.SYS_MUNMAP, namesAddr, namesMax + platform.WindowSize})
+		p.shown = false
 	}
 	if p.k.titles {
 		clear(unsafe.Slice((*byte)(unsafe.Add(p.ctl(), ctlSize+scratchText)), scratchPage-scratchText))

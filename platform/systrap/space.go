@@ -19,7 +19,7 @@ type space struct {
 	mu      sync.Mutex
 	queue   []entry
 	titled  bool // the queue has a title, which only the mapper can set
-	named   bool // the table of names is mapped, or will be
+	shown   bool // the table of names or the window is mapped, or will be
 
 	// Patched call sites (patch.go).
 	patching   atomic.Bool // no thread may begin to execute application code
@@ -62,8 +62,14 @@ func (s *space) Protect(addr, length uintptr, prot platform.Prot) {
 
 // ShowNames implements platform.NameTable.
 func (s *space) ShowNames(file platform.HostFile, offset, length uint64) {
-	s.named = true
+	s.shown = true
 	s.push(entry{unix.SYS_MMAP, namesAddr, min(uintptr(length), namesMax), unix.PROT_READ, unix.MAP_SHARED | unix.MAP_FIXED, uintptr(file.RO), uintptr(offset)})
+}
+
+// ShowWindow implements platform.Window.
+func (s *space) ShowWindow(file platform.HostFile, offset uint64) {
+	s.shown = true
+	s.push(entry{unix.SYS_MMAP, windowAddr, platform.WindowSize, unix.PROT_READ, unix.MAP_SHARED | unix.MAP_FIXED | unix.MAP_POPULATE, uintptr(file.RO), uintptr(offset)})
 }
 
 // HideNames implements platform.NameTable.
@@ -134,7 +140,7 @@ const noFile = ^uintptr(0)
 func (s *space) Release() {
 	p := s.p
 	p.mourn.Store(nil)
-	p.lineage, p.named = s.patches.l, s.named
+	p.lineage, p.shown = s.patches.l, s.shown
 	switch {
 	case !p.asleep():
 		// A thread that pretends to sleep must not see what its memory is used for next.
@@ -182,4 +188,5 @@ var (
 	_ platform.Patcher   = (*space)(nil)
 	_ platform.Mortal    = (*space)(nil)
 	_ platform.NameTable = (*space)(nil)
+	_ platform.Window    = (*space)(nil)
 )

@@ -5,6 +5,7 @@ import (
 
 	"ringfort/platform"
 	"ringfort/sentry/steady"
+	"ringfort/sentry/vfs"
 )
 
 // asked are the last calls about descriptors that a task has made, by the lower bits of
@@ -69,7 +70,7 @@ const statsAfter = 2
 func (t *Task) Stats() bool { return t.stats.after >= statsAfter && !t.watched() }
 
 // Opened notes that t has opened a file.
-func (t *Task) Opened(fd int32) { t.stats.opened = fd + 1 }
+func (t *Task) Opened(fd int32) { t.stats.opened, t.reads.opened = fd+1, fd+1 }
 
 // AskedStat notes that t asks for the attributes of a descriptor.
 func (t *Task) AskedStat(fd int32) {
@@ -92,6 +93,61 @@ func (t *Task) EchoStat(fd int32, st *unix.Stat_t, stamps [2]steady.Stamp) {
 	t.stats.told = true
 	if t.watched() {
 		p.AnswerNothing() // since just now
+	}
+}
+
+// taskReads is what a task knows of its program's way to read what it opens. Owner only.
+type taskReads struct {
+	opened int32            // the descriptor opened last, and 1
+	after  int8             // how many times in a row that was read next
+	told   bool             // the platform was told the last time
+	of     *vfs.Description // what it was told of, which descriptor fd means
+	fd     int32
+}
+
+// Reads returns how much of the file that it is about to open t is likely to read at once, in bytes, and may be handed out:
+// nobody else has its memory or its descriptors.
+func (t *Task) Reads() int {
+	if t.reads.after < statsAfter || t.watched() || t.MM().Users() != 1 || t.FDs().Shared() {
+		return 0
+	}
+	if p, ok := t.ctx.(platform.Reader); ok {
+		return p.Worthwhile()
+	}
+	return 0
+}
+
+// AskedRead notes that t reads from a descriptor.
+func (t *Task) AskedRead(fd int32) {
+	if t.reads.opened == fd+1 {
+		t.reads.opened = 0
+		t.reads.after = min(t.reads.after+1, statsAfter)
+	}
+}
+
+// EchoRead has the platform answer reads of d, which was just opened at fd, from the first n bytes of the window.
+// stamp is that of the content.
+func (t *Task) EchoRead(fd int32, d *vfs.Description, n uint32, stamp steady.Stamp) {
+	p, ok := t.ctx.(platform.Reader)
+	if !ok {
+		return
+	}
+	open := t.FDs().HandOut(d)
+	used := p.EchoRead(fd, n, [2]uint32{open.Slot, stamp.Slot}, [2]uint64{open.Gen, stamp.Gen})
+	if t.reads.told && !used {
+		t.reads.after = 0
+	}
+	t.reads.told, t.reads.of, t.reads.fd = true, d, fd
+	if t.watched() {
+		p.AnswerNothing() // since just now
+	}
+}
+
+// handedOut notes that the platform has handed out n bytes since the task was here last.
+func (t *Task) handedOut(n uint32) {
+	if d := t.reads.of; d != nil && t.FDs().Means(t.reads.fd, d) {
+		t.FDs().HandedOut(d, int64(n))
+		t.CountRead(int64(n))
 	}
 }
 

@@ -40,6 +40,9 @@ func (t *Task) run() {
 		t.leaveUser()
 		t.partial = ev.Partial
 		m.Settle(t.ctx)
+		if ev.Read != 0 {
+			t.handedOut(ev.Read)
+		}
 		if ev.Closed != 0 {
 			t.FDs().CloseLate(t, ev.Closed)
 		}

@@ -54,8 +54,9 @@ type MemoryManager struct {
 	dead  []held
 	stale atomic.Bool // dead is not empty or the platform has work queued
 
-	names atomic.Pointer[names.Table] // see ShowNames
-	shown int                         // how often one was shown
+	names  atomic.Pointer[names.Table] // see ShowNames
+	shown  int                         // how often one was shown
+	window memmap.Range                // see Window
 
 	// Where the program's parts are, for prctl(PR_SET_MM) and /proc.
 	Info     Info
@@ -212,6 +213,7 @@ func (m *MemoryManager) DecUsers() {
 		m.dead = append(m.dead, held{p.file, p.fileRange()})
 	}
 	m.pmas.list = nil
+	m.dropWindow()
 	for _, v := range m.vmas.list {
 		m.forget(v)
 	}

@@ -42,7 +42,13 @@ func (t *FDTable) MayCloseLate() uint64 { return t.late.fds.Load() }
 // taken, or somebody else who has a descriptor of the same description.
 func (t *FDTable) NeverCloseLate() {
 	t.late.never.Store(true)
+	t.share()
+}
+
+// share is called when somebody else gets what is open: he may lock it, and wait for us to close it, or read it.
+func (t *FDTable) share() {
 	t.late.withdraw()
+	t.handOutNothing()
 }
 
 // OfferCloseLate says that fd, which was just opened as d, may be closed late, unless somebody could notice. The only task

@@ -20,6 +20,8 @@ type FDTable struct {
 	next int32 // no free descriptor below
 	used int32
 	late lateClose
+	// handed is open at one descriptor, and what it has may be read without us (Description.Handed).
+	handed atomic.Pointer[Description]
 }
 
 // fdSlots is replaced by a larger one as the table grows; old ones stay valid
@@ -44,7 +46,7 @@ func newSlots(n int) *fdSlots {
 // IncRef takes a reference (CLONE_FILES).
 func (t *FDTable) IncRef() {
 	t.refs.Add(1)
-	t.late.withdraw()
+	t.share()
 }
 
 // DecRef drops a reference; with the last one every descriptor is closed.
@@ -126,6 +128,9 @@ func (t *FDTable) InstallAt(c Caller, d *Description, fd int32, cloexec bool, li
 // put stores d in slot fd, growing the table. t.mu is held.
 func (t *FDTable) put(fd int32, d *Description, cloexec bool) (old *Description) {
 	t.late.not(fd)
+	if t.handed.Load() == d {
+		t.handOutNothing()
+	}
 	s := t.tab.Load()
 	if int(fd) >= len(s.slot) {
 		n := len(s.slot)
@@ -279,6 +284,6 @@ func (t *FDTable) Copy() *FDTable {
 		}
 	}
 	n.tab.Store(slots)
-	t.late.withdraw() // whoever has the copy may lock what is open, and waits for us to close it
+	t.share()
 	return n
 }

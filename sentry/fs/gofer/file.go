@@ -19,6 +19,9 @@ func (in *inode) Open(_ vfs.Caller, _ vfs.Path, flags uint32) (vfs.File, error) 
 		return nil, unix.ENXIO
 	}
 	f := &regFile{in: in, own: -1}
+	if flags&unix.O_ACCMODE != unix.O_RDONLY {
+		in.told.Disturb() // Show relies on it
+	}
 	if own := flags & (unix.O_DIRECT | unix.O_SYNC | unix.O_DSYNC); own != 0 {
 		// These belong to one description: it gets a descriptor of its own.
 		fid, err := in.getFID()
@@ -341,6 +344,30 @@ func (f *regFile) NoteStat() (steady.Stamp, bool) {
 	s := in.told.Note()
 	return s, !in.stale.Load()
 }
+
+// Show implements vfs.Shower. Who writes to a mapping of the file has opened it for that.
+func (f *regFile) Show(b []byte) (int, steady.Stamp) {
+	in := f.in
+	s := in.told.Note()
+	size := in.size.Load()
+	if in.fs.shared || f.own >= 0 || size == 0 || size > int64(len(b)) || !in.Steady() {
+		return 0, s
+	}
+	b = b[:size]
+	if n, ok := f.reread(usermem.BytesSeq(b), 0); ok {
+		return int(n), s
+	}
+	in.settle()
+	n, err := unix.Pread(f.h.any(), b, 0)
+	if err != nil || n < len(b) {
+		return 0, s
+	}
+	f.h.rereads.read(size)
+	return n, s
+}
+
+// Shown implements vfs.Shower.
+func (f *regFile) Shown() { f.in.spoil() } // the access time
 
 // Sync writes the file to the disk.
 func (f *regFile) Sync(_ vfs.Caller, dataOnly bool) error {
