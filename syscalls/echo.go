@@ -47,8 +47,8 @@ func discarded(t *task, d *vfs.Description, fd int32) {
 	}
 }
 
-// echoStat tells the platform what fstat(2) returns for a file that was just opened. open was noted before.
-func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp) {
+// echoStat tells the platform what fstat(2) returns for a file that was just opened, or read to the end. open was noted before.
+func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp, read bool) {
 	f, ok := d.File().(vfs.StatNoter)
 	if !ok {
 		return
@@ -62,7 +62,21 @@ func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp) {
 		return
 	}
 	out := toStat(t, &st)
-	t.EchoStat(fd, &out, [2]steady.Stamp{open, told})
+	t.EchoStat(fd, &out, [2]steady.Stamp{open, told}, read)
+}
+
+// readOut is called when fd has been read from, which meant d then. Who asks for the attributes of what he has read to the end
+// finds them, as far as the platform can.
+func readOut(t *task, d *vfs.Description, fd int32) {
+	f, ok := d.File().(vfs.StatNoter)
+	if !ok || d.Offset() < f.Size() {
+		return
+	}
+	if !t.StatsRead() {
+		t.ReadOut(fd)
+	} else if open := d.Note(); t.FDs().Means(fd, d) {
+		echoStat(t, d, fd, open, true)
+	}
 }
 
 // echoRead tells the platform what read(2) returns for a file that was just opened, if that is not more than most bytes.

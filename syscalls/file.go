@@ -96,7 +96,7 @@ func openHow(t *task, dirfd int32, name addr, how vfs.OpenHow) (uintptr, error) 
 		t.Opened(fd)
 		t.FDs().OfferCloseLate(fd, d)
 		if stats {
-			echoStat(t, d, fd, open)
+			echoStat(t, d, fd, open, false)
 		}
 		if reads > 0 {
 			echoRead(t, d, fd, reads)

@@ -86,7 +86,9 @@ func Read(t *task, a arguments) (uintptr, error) {
 	return onFile(t, a, (*vfs.Description).Readable, oneBuffer, func(t *task, d *vfs.Description, dst usermem.Seq) (uintptr, error) {
 		n, err := readFile(t, d, dst)
 		t.AskedRead(a[0].Int())
-		if !d.Positional() {
+		if d.Positional() && n > 0 {
+			readOut(t, d, a[0].Int())
+		} else if !d.Positional() {
 			e := platform.Echo{Nr: unix.SYS_READ, FD: a[0].Int(), Args: [3]uint64{1: a[2].Uint64()}}
 			drained(t, d, dst, int64(n), err, false, &e)
 		}

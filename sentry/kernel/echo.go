@@ -56,73 +56,88 @@ func (t *Task) Echo(e *platform.Echo, stamps ...steady.Stamp) {
 	}
 }
 
-// taskStats is what a task knows of its program's way to open files. Owner only.
-type taskStats struct {
-	opened int32 // the descriptor opened last, and 1
-	after  int8  // how many times in a row that was asked about next
-	told   bool  // the platform was told the last time
+// habits is what a task knows of its program's way to use files. Owner only.
+type habits struct {
+	openStat habit            // to ask for the attributes of what it has opened
+	openRead habit            // to read that
+	readStat habit            // to ask for the attributes of what it has read to the end
+	stat     *habit           // by which the platform was told what fstat returns the last time
+	read     bool             // the platform was told what read returns the last time
+	of       *vfs.Description // what that was, which descriptor fd means
+	fd       int32
 }
 
-// statsAfter is after how many a program is taken to do so always.
-const statsAfter = 2
+// habit is a call that follows another one about the same descriptor.
+type habit struct {
+	fd    int32 // the descriptor, and 1
+	times int8  // how many times in a row that was so
+}
 
-// Stats reports whether t is likely to ask for the attributes of the file that it is about to open.
-func (t *Task) Stats() bool { return t.stats.after >= statsAfter && !t.watched() }
+// habitAfter is after how many a program is taken to do so always.
+const habitAfter = 2
 
-// Opened notes that t has opened a file.
-func (t *Task) Opened(fd int32) { t.stats.opened, t.reads.opened = fd+1, fd+1 }
+func (h *habit) began(fd int32) { h.fd = fd + 1 }
 
-// AskedStat notes that t asks for the attributes of a descriptor.
-func (t *Task) AskedStat(fd int32) {
-	if t.stats.opened == fd+1 {
-		t.stats.opened = 0
-		t.stats.after = min(t.stats.after+1, statsAfter)
+func (h *habit) followed(fd int32) {
+	if h.fd == fd+1 {
+		h.fd = 0
+		h.times = min(h.times+1, habitAfter)
 	}
 }
 
-// EchoStat has the platform answer fstat(2) of a descriptor that was just opened, if that is the next call.
-func (t *Task) EchoStat(fd int32, st *unix.Stat_t, stamps [2]steady.Stamp) {
+// Stats reports whether t is likely to ask for the attributes of the file that it is about to open.
+func (t *Task) Stats() bool { return t.habits.openStat.times >= habitAfter && !t.watched() }
+
+// StatsRead is Stats for a file that it has read to the end.
+func (t *Task) StatsRead() bool { return t.habits.readStat.times >= habitAfter && !t.watched() }
+
+// Opened notes that t has opened a file.
+func (t *Task) Opened(fd int32) {
+	t.habits.openStat.began(fd)
+	t.habits.openRead.began(fd)
+}
+
+// ReadOut notes that t has read a file to the end.
+func (t *Task) ReadOut(fd int32) { t.habits.readStat.began(fd) }
+
+// AskedStat notes that t asks for the attributes of a descriptor.
+func (t *Task) AskedStat(fd int32) {
+	t.habits.openStat.followed(fd)
+	t.habits.readStat.followed(fd)
+}
+
+// AskedRead notes that t reads from a descriptor.
+func (t *Task) AskedRead(fd int32) { t.habits.openRead.followed(fd) }
+
+// EchoStat has the platform answer fstat(2) of a descriptor that was just opened, or read to the end, if that is the next call.
+func (t *Task) EchoStat(fd int32, st *unix.Stat_t, stamps [2]steady.Stamp, read bool) {
 	p, ok := t.ctx.(platform.Echoer)
 	if !ok {
 		return
 	}
+	h := &t.habits
 	used := p.EchoStat(fd, *st, [2]uint32{stamps[0].Slot, stamps[1].Slot}, [2]uint64{stamps[0].Gen, stamps[1].Gen})
-	if t.stats.told && !used {
-		t.stats.after = 0
+	if h.stat != nil && !used {
+		h.stat.times = 0
 	}
-	t.stats.told = true
+	if h.stat = &h.openStat; read {
+		h.stat = &h.readStat
+	}
 	if t.watched() {
 		p.AnswerNothing() // since just now
 	}
 }
 
-// taskReads is what a task knows of its program's way to read what it opens. Owner only.
-type taskReads struct {
-	opened int32            // the descriptor opened last, and 1
-	after  int8             // how many times in a row that was read next
-	told   bool             // the platform was told the last time
-	of     *vfs.Description // what it was told of, which descriptor fd means
-	fd     int32
-}
-
 // Reads returns how much of the file that it is about to open t is likely to read at once, in bytes, and may be handed out:
 // nobody else has its memory or its descriptors.
 func (t *Task) Reads() int {
-	if t.reads.after < statsAfter || t.watched() || t.MM().Users() != 1 || t.FDs().Shared() {
+	if t.habits.openRead.times < habitAfter || t.watched() || t.MM().Users() != 1 || t.FDs().Shared() {
 		return 0
 	}
 	if p, ok := t.ctx.(platform.Reader); ok {
 		return p.Worthwhile()
 	}
 	return 0
-}
-
-// AskedRead notes that t reads from a descriptor.
-func (t *Task) AskedRead(fd int32) {
-	if t.reads.opened == fd+1 {
-		t.reads.opened = 0
-		t.reads.after = min(t.reads.after+1, statsAfter)
-	}
 }
 
 // EchoRead has the platform answer reads of d, which was just opened at fd, from the first n bytes of the window.
@@ -134,10 +149,11 @@ func (t *Task) EchoRead(fd int32, d *vfs.Description, n uint32, stamp steady.Sta
 	}
 	open := t.FDs().HandOut(d)
 	used := p.EchoRead(fd, n, [2]uint32{open.Slot, stamp.Slot}, [2]uint64{open.Gen, stamp.Gen})
-	if t.reads.told && !used {
-		t.reads.after = 0
+	h := &t.habits
+	if h.read && !used {
+		h.openRead.times = 0
 	}
-	t.reads.told, t.reads.of, t.reads.fd = true, d, fd
+	h.read, h.of, h.fd = true, d, fd
 	if t.watched() {
 		p.AnswerNothing() // since just now
 	}
@@ -145,7 +161,7 @@ func (t *Task) EchoRead(fd int32, d *vfs.Description, n uint32, stamp steady.Sta
 
 // handedOut notes that the platform has handed out n bytes since the task was here last.
 func (t *Task) handedOut(n uint32) {
-	if d := t.reads.of; d != nil && t.FDs().Means(t.reads.fd, d) {
+	if d := t.habits.of; d != nil && t.FDs().Means(t.habits.fd, d) {
 		t.FDs().HandedOut(d, int64(n))
 		t.CountRead(int64(n))
 	}

@@ -44,8 +44,7 @@ type Task struct {
 	lastFault  faultMemory
 	names      taskNames
 	asked      *asked
-	reads      taskReads
-	stats      taskStats
+	habits     habits
 	clearTID   usermem.Addr // set_tid_address(2)
 	setTID     usermem.Addr // CLONE_CHILD_SETTID, until the task has started
 	robust     RobustList

@@ -17,6 +17,8 @@ type Sized interface {
 type StatNoter interface {
 	// NoteStat is called before Stat; what that returns is so for as long as the stamp holds. It is false if nobody knows.
 	NoteStat() (steady.Stamp, bool)
+	// Size returns how long the file is, as far as that is known.
+	Size() int64
 }
 
 // Discarder is a File that takes all that is written to it without a look at it, and has no offset that moves.

@@ -345,6 +345,9 @@ func (f *regFile) NoteStat() (steady.Stamp, bool) {
 	return s, !in.stale.Load()
 }
 
+// Size implements vfs.StatNoter.
+func (f *regFile) Size() int64 { return f.in.size.Load() }
+
 // Show implements vfs.Shower. Who writes to a mapping of the file has opened it for that.
 func (f *regFile) Show(b []byte) (int, steady.Stamp) {
 	in := f.in

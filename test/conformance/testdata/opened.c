@@ -12,11 +12,20 @@ static int reopen(const char *p, int flags) {
 	CHECK(fd >= 0);
 	return fd;
 }
-// habit opens and asks often.
+// ready opens, and reads to the end if reads.
+static int reads;
+static int ready(const char *p) {
+	static char b[1 << 17];
+	int fd = reopen(p, O_RDONLY);
+	while (reads && syscall(SYS_read, fd, b, sizeof b) > 0) {
+	}
+	return fd;
+}
+// habit does so and asks often.
 static void habit(int way, const char *p) {
 	struct stat a, b;
 	for (int i = 0; i < OFTEN; i++) {
-		int fd = reopen(p, O_RDONLY);
+		int fd = ready(p);
 		CHECK(ask_stat(way, fd, &a) == 0 && stat(p, &b) == 0 && !memcmp(&a, &b, sizeof a) && close(fd) == 0);
 	}
 }
@@ -71,7 +80,7 @@ static void changed(void) {
 					CHILD(pid) changer(p);
 				}
 				habit(way, p);
-				int fd = reopen(p, O_RDONLY);
+				int fd = ready(p);
 				for (*turn = 1; *turn != 2;) {
 				}
 				CHECK(ask_stat(way, fd, &a) == 0 && stat(p, &b) == 0);
@@ -82,6 +91,7 @@ static void changed(void) {
 			}
 }
 CASE(what_others_change_is_seen) { both(changed); }
+CASE(what_they_change_is_seen_behind_a_read) { reads = 1, both(changed); }
 
 // A thread that shares the descriptors takes the file away from its number.
 static void *taker(void *path) {
@@ -108,7 +118,7 @@ static void taken(void) {
 			*turn = 0;
 			CHECK(pthread_create(&t, 0, taker, other) == 0);
 			habit(way, p);
-			opened = reopen(p, O_RDONLY);
+			opened = ready(p);
 			for (*turn = 1; *turn != 2;) {
 			}
 			long r = ask_stat(way, opened, &a);
@@ -120,6 +130,7 @@ static void taken(void) {
 		}
 }
 CASE(a_number_taken_away) { both(taken); }
+CASE(a_number_taken_away_behind_a_read) { reads = 1, both(taken); }
 
 // What the caller itself does in between is seen, whatever it is.
 static void between(void) {
