@@ -89,6 +89,7 @@ func echoRead(t *task, d *vfs.Description, fd int32, most int) {
 	if b == nil {
 		return
 	}
+	t.FDs().HandOutNothing() // what it shows now goes away
 	if n, stamp := f.Show(b[:most]); n > 0 {
 		t.EchoRead(fd, d, uint32(n), stamp)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 var fdCalls = []Call{
-	{Nr: unix.SYS_CLOSE, Name: "close", Func: Close, Args: []Arg{FD}},
+	{Nr: unix.SYS_CLOSE, Name: "close", Func: Close, Args: []Arg{FD}, Note: "of a file that was only read: /proc/PID/fd may show it until the task's next call"},
 	{Nr: unix.SYS_CLOSE_RANGE, Name: "close_range", Func: CloseRange, Args: []Arg{UInt, UInt, Hex}},
 	{Nr: unix.SYS_DUP, Name: "dup", Func: Dup, Args: []Arg{FD}},
 	{Nr: unix.SYS_DUP2, Name: "dup2", Func: Dup2, Args: []Arg{FD, FD}},

@@ -10,7 +10,7 @@ import (
 )
 
 var readWriteCalls = []Call{
-	{Nr: unix.SYS_READ, Name: "read", Func: Read, Args: []Arg{FD, OutBuf, Size}},
+	{Nr: unix.SYS_READ, Name: "read", Func: Read, Args: []Arg{FD, OutBuf, Size}, Note: "of a file just opened: /proc/PID/fdinfo may show the old offset until the task's next call"},
 	{Nr: unix.SYS_WRITE, Name: "write", Func: Write, Args: []Arg{FD, Buf, Size}, Note: "/proc/PID/io lacks writes to /dev/null made again and again"},
 	{Nr: unix.SYS_PREAD64, Name: "pread64", Func: Pread64, Args: []Arg{FD, OutBuf, Size, Offset}},
 	{Nr: unix.SYS_PWRITE64, Name: "pwrite64", Func: Pwrite64, Args: []Arg{FD, Buf, Size, Offset}},

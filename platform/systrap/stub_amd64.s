@@ -43,6 +43,13 @@
 	MOVQ	0x138(GS), R9; \
 	MOVQ	40(GS), BX
 
+// HOLDS compares the generation that one of the slots has in the clock page, R8, with what the area, CX, says it is to be.
+#define HOLDS(slot, gen) \
+	MOVL	slot(CX), R9; \
+	ANDL	$127, R9; \
+	MOVQ	0x400(R8)(R9*8), R10; \
+	CMPQ	R10, gen(CX)
+
 // Beginning of the copied code: one system call for the template's maker.
 TEXT ·stubCall(SB),NOSPLIT|NOFRAME,$0
 	SYSCALL
@@ -482,15 +489,9 @@ at:
 	JNE	ask
 held:
 	MOVQ	$CLOCK, R8
-	MOVL	0x3c08(CX), R9
-	ANDL	$127, R9
-	MOVQ	0x400(R8)(R9*8), R10
-	CMPQ	R10, 0x3c10(CX)
+	HOLDS(0x3c08, 0x3c10)
 	JNE	ask
-	MOVL	0x3c0c(CX), R9
-	ANDL	$127, R9
-	MOVQ	0x400(R8)(R9*8), R10
-	CMPQ	R10, 0x3c18(CX)
+	HOLDS(0x3c0c, 0x3c18)
 	JNE	ask
 	XORL	BX, BX
 word:
@@ -523,15 +524,9 @@ TEXT ·stubRead(SB),NOSPLIT|NOFRAME,$0
 	JNE	other
 	KEEP
 	MOVQ	$CLOCK, R8
-	MOVL	0x3d10(CX), R9
-	ANDL	$127, R9
-	MOVQ	0x400(R8)(R9*8), R10
-	CMPQ	R10, 0x3d18(CX)
+	HOLDS(0x3d10, 0x3d18)
 	JNE	ask
-	MOVL	0x3d14(CX), R9
-	ANDL	$127, R9
-	MOVQ	0x400(R8)(R9*8), R10
-	CMPQ	R10, 0x3d20(CX)
+	HOLDS(0x3d14, 0x3d20)
 	JNE	ask
 	MOVL	0x3d0c(CX), R9
 	MOVL	0x3d08(CX), R10
@@ -547,7 +542,13 @@ all:
 	SHRQ	$29, R11
 	CMPQ	R11, $0x3ffff
 	JCC	ask
-	// What was said of the descriptor's offset is so no more.
+	// What was said of the descriptor's offset and of the access time is so no more.
+	MOVL	DI, R11
+	INCQ	R11
+	CMPQ	R11, 0x3c00(CX)
+	JNE	offset
+	MOVQ	$0, 0x3c00(CX)
+offset:
 	MOVL	DI, R11
 	ANDL	$15, R11
 	SHLL	$6, R11

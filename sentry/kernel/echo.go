@@ -162,7 +162,7 @@ func (t *Task) EchoRead(fd int32, d *vfs.Description, n uint32, stamp steady.Sta
 // handedOut notes that the platform has handed out n bytes since the task was here last.
 func (t *Task) handedOut(n uint32) {
 	if d := t.habits.of; d != nil && t.FDs().Means(t.habits.fd, d) {
-		t.FDs().HandedOut(d, int64(n))
+		d.HandedOut(int64(n))
 		t.CountRead(int64(n))
 	}
 }

@@ -48,7 +48,7 @@ func (t *FDTable) NeverCloseLate() {
 // share is called when somebody else gets what is open: he may lock it, and wait for us to close it, or read it.
 func (t *FDTable) share() {
 	t.late.withdraw()
-	t.handOutNothing()
+	t.HandOutNothing()
 }
 
 // OfferCloseLate says that fd, which was just opened as d, may be closed late, unless somebody could notice. The only task

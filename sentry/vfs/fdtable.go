@@ -129,7 +129,7 @@ func (t *FDTable) InstallAt(c Caller, d *Description, fd int32, cloexec bool, li
 func (t *FDTable) put(fd int32, d *Description, cloexec bool) (old *Description) {
 	t.late.not(fd)
 	if t.handed.Load() == d {
-		t.handOutNothing()
+		t.HandOutNothing()
 	}
 	s := t.tab.Load()
 	if int(fd) >= len(s.slot) {

@@ -19,16 +19,15 @@ type Shower interface {
 	Shown()
 }
 
-// HandOut says that the content of d, which fd of t means alone, is about to be read without us. It returns the stamp of that.
-// The only task that uses the table calls it.
+// HandOut says that the content of d, which one descriptor means, is about to be read without us, after HandOutNothing. It
+// returns the stamp of that. The only task that uses the table calls it.
 func (t *FDTable) HandOut(d *Description) steady.Stamp {
-	t.handOutNothing()
 	t.handed.Store(d)
 	return d.Note()
 }
 
-// handOutNothing has what was handed out read by calls again.
-func (t *FDTable) handOutNothing() {
+// HandOutNothing has what was handed out read by calls again.
+func (t *FDTable) HandOutNothing() {
 	if t.handed.Load() == nil {
 		return
 	}
@@ -37,8 +36,8 @@ func (t *FDTable) handOutNothing() {
 	}
 }
 
-// HandedOut notes that n bytes were read of what was handed out.
-func (t *FDTable) HandedOut(d *Description, n int64) {
+// HandedOut notes that n bytes were read of d, a Shower that was handed out.
+func (d *Description) HandedOut(n int64) {
 	d.offMu.Lock()
 	d.Disturb()
 	d.off += n

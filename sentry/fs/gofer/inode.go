@@ -329,6 +329,11 @@ func (in *inode) SetAttr(_ vfs.Caller, a *vfs.SetAttr) error {
 	}
 	in.setAttr(&attr)
 	in.stale.Store(false)
+	in.mu.Lock()
+	if in.data != nil {
+		in.data.rereads.written() // the times of the last read and change are others than the host has seen
+	}
+	in.mu.Unlock()
 	if ch.Valid&wire.SetSize != 0 {
 		in.truncated(old, a.Size)
 	}

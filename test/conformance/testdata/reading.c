@@ -70,6 +70,26 @@ static void offsets(void) {
 }
 CASE(offsets_move_on) { busily(offsets); }
 
+static void access_time(void) {
+	again();
+	struct timespec t[2] = {{1000, 1}, {2000, 2}};
+	struct stat a, b, c;
+	int other = open(in("other"), O_CREAT | O_RDWR, 0644);
+	CHECK(write(other, "x", 1) == 1 && futimens(other, t) == 0 && pread(other, got, 1, 0) == 1 && fstat(other, &a) == 0 && close(other) == 0);
+	int moves = a.st_atim.tv_sec > 2000; // not where the file system is mounted with noatime
+	for (int i = 0; i < OFTEN; i++) {
+		int fd = reopen();
+		CHECK(fstat(fd, &a) == 0 && get(fd, got, SIZE) == SIZE && close(fd) == 0);
+	}
+	for (int i = 0; i < 6; i++) {
+		CHECK(utimensat(AT_FDCWD, file, t, 0) == 0);
+		int fd = reopen();
+		CHECK(fstat(fd, &a) == 0 && a.st_atim.tv_sec == 1000 && get(fd, got, i & 1 ? SIZE : SIZE + 1) == SIZE && fstat(fd, &b) == 0);
+		CHECK(stat(file, &c) == 0 && b.st_atim.tv_sec == c.st_atim.tv_sec && (b.st_atim.tv_sec > 2000) == moves && b.st_atim.tv_nsec == c.st_atim.tv_nsec && close(fd) == 0);
+	}
+}
+CASE(the_access_time_is_that_of_the_read) { busily(access_time); }
+
 static void buffers(void) {
 	again();
 	char *m = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
