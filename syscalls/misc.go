@@ -160,7 +160,9 @@ func PidfdGetfd(t *task, a arguments) (uintptr, error) {
 		return 0, unix.EBADF
 	}
 	defer d.DecRef(t)
-	o.FDs().NeverCloseLate()
+	if tab := o.FDs(); tab != nil { // it may have ended meanwhile
+		tab.NeverCloseLate()
+	}
 	fd, err := t.NewFD(d, 0, true)
 	return uintptr(fd), err
 }

@@ -485,7 +485,7 @@ func (c *context) MayClose(fds uint64) {
 
 // closed returns the descriptors that the stub has closed since it was told which it may.
 func (c *context) closed(t *thread) uint64 {
-	fds := c.closable &^ *t.u64(offClosable)
+	fds := c.closable &^ atomic.LoadUint64(t.u64(offClosable))
 	c.closable &^= fds
 	for range bits.OnesCount64(fds) {
 		c.spared()

@@ -20,7 +20,7 @@ type FDTable struct {
 	next int32 // no free descriptor below
 	used int32
 	late lateClose
-	// handed is open at one descriptor, and what it has may be read without us (Description.Handed).
+	// handed is open at one descriptor, and what it has may be read without us (HandOut).
 	handed atomic.Pointer[Description]
 }
 

@@ -68,6 +68,16 @@ static void heat_(int line, const char *p, long followed, long itself, long link
 #define THERE_HOT(p) heat_(__LINE__, p, 0, 0, -EINVAL)
 #define LINK_TO_NOTHING(p) all_(__LINE__, p, -ENOENT, 0, 0)
 
+// refuse has a filter fail one system call, with EXDEV.
+static void refuse(unsigned nr) {
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EXDEV),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	struct sock_fprog p = {4, f};
+	CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p) == 0);
+}
+
 static char base[300];
 // in returns a path below the base.
 static char *in(const char *name) {
