@@ -2,7 +2,6 @@ package boot
 
 import (
 	"fmt"
-	"math"
 	"path"
 	"strings"
 
@@ -61,11 +60,7 @@ func (c *container) mountAll(a *control.CreateArgs) error {
 		return fmt.Errorf("no root file system was given")
 	}
 	root := a.Mounts[0]
-	memory := uint64(math.MaxUint64)
-	if a.MemoryLimit > 0 {
-		memory = uint64(a.MemoryLimit)
-	}
-	sb, err := goferfs.New(root.Conn, root.FDs, goferfs.Options{Shared: !root.Exclusive, Source: root.Source, Memory: memory})
+	sb, err := goferfs.New(root.Conn, root.FDs, goferfs.Options{Shared: !root.Exclusive, Source: root.Source})
 	if err != nil {
 		return fmt.Errorf("root file system: %w", err)
 	}

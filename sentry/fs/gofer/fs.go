@@ -21,9 +21,6 @@ type Options struct {
 	Source string
 	// IDs maps the owners of files.
 	IDs *IDMap
-	// Memory is how many bytes the container may have that lives in this export: the more, the more files keep their
-	// descriptors. 0: few do.
-	Memory uint64
 	// Type is what /proc/mounts calls the file system; "" is 9p.
 	Type string
 }
@@ -66,7 +63,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 		return nil, err
 	}
 	fs := &fileSystem{client: client, shared: o.Shared, ids: o.IDs, inodes: map[inoKey]*inode{}, devs: map[uint64]uint64{}}
-	fs.kept.limit(o.Memory)
+	fs.kept.limit()
 	fs.sb.Type = o.Type
 	if fs.sb.Type == "" {
 		fs.sb.Type = "9p"

@@ -97,44 +97,26 @@ func TestKeepDescriptors(t *testing.T) {
 func TestKeptLimit(t *testing.T) {
 	var files unix.Rlimit
 	check(t, "getrlimit", unix.Getrlimit(unix.RLIMIT_NOFILE, &files), nil)
-	for _, test := range []struct {
-		memory uint64
-		want   int
-	}{{0, restIdle}, {1 << 20, restIdle}, {256 << 20, 4096}, {math.MaxUint64, maxIdle}} {
-		var k keptFiles
-		k.limit(test.memory)
-		if want := min(test.want, int(min(files.Cur, math.MaxInt32)/8*5)); k.most != want {
-			t.Errorf("%d files keep descriptors of a container with %d bytes, want %d", k.most, test.memory, want)
-		}
+	var k keptFiles
+	k.limit()
+	if want := min(maxKept, int(min(files.Cur, math.MaxInt32)/8*5)); k.most != want {
+		t.Errorf("%d files keep descriptors, want %d", k.most, want)
 	}
 }
 
-// What is kept beyond the usual is let go of when no file was used for a while, or when descriptors become scarce.
-func TestTrimDescriptors(t *testing.T) {
-	const files = restIdle + 2*trimBatch
+// Half of what is kept is let go of when descriptors become scarce.
+func TestShrinkDescriptors(t *testing.T) {
+	const files = 100
 	c, fs, read := manyFiles(t, files)
-	fs.kept.most = files
-	all := func() {
-		for i := range files {
-			read(i)
-		}
-		if n, _ := keptOf(t, c, fs, "/1"); n != files {
-			t.Fatalf("%d of %d files keep descriptors", n, files)
-		}
+	for i := range files {
+		read(i)
 	}
-	all()
-	fs.kept.trim()
 	if n, _ := keptOf(t, c, fs, "/1"); n != files {
-		t.Errorf("%d of %d files in use keep descriptors", n, files)
+		t.Fatalf("%d of %d files keep descriptors", n, files)
 	}
-	fs.kept.trim()
-	if n, _ := keptOf(t, c, fs, "/1"); n != restIdle {
-		t.Errorf("%d files keep descriptors after a while, want %d", n, restIdle)
-	}
-	all()
 	fs.kept.scarce = 0
 	read(0)
-	if n, first := keptOf(t, c, fs, "/0"); n > restIdle || first {
+	if n, first := keptOf(t, c, fs, "/0"); n > files/2 || n < files/2-1 || first {
 		t.Errorf("%d files keep descriptors when they are scarce, the last that was used: %v", n, first)
 	}
 }
