@@ -29,10 +29,11 @@ type seat struct {
 	word  atomic.Pointer[uint32]
 	// word is the state word of the area, or nil for a context that lingers: for wake, which
 	// is always the same channel.
-	wake  <-chan struct{}
-	until atomic.Uint64 // how long to wait, in ticks
-	left  uint64        // when it went from the hub last, in ticks
-	slow  bool          // it was away for long then, in which no other could look
+	wake   <-chan struct{}
+	until  atomic.Uint64          // how long to wait, in ticks
+	others atomic.Pointer[uint32] // of the area, see offOthers; nil before the context has spun
+	left   uint64                 // when it went from the hub last, in ticks
+	slow   bool                   // it was away for long then, in which no other could look
 }
 
 // noSeat is seat.at of a context that has none.
@@ -46,9 +47,9 @@ const (
 )
 
 const (
-	// hubKeep is how long a stub that looks for the Sentry keeps its core when others want
-	// it, in ticks: most calls are served by then.
-	hubKeep = 6000
+	// hubKeep is how long a stub that looks for the Sentry keeps its core when others than the stubs of contexts
+	// in the hub may want it, in ticks.
+	hubKeep = 24000
 	// hubLooks is how often all words are looked at before the time is.
 	hubLooks = 20
 	// slowTicks is a call, in ticks, that another thread should look meanwhile for.
@@ -153,6 +154,18 @@ func (h *hub) resign(c *context) {
 	for i := range h.seats {
 		if m := h.seats[i].Load(); m != nil && h.call(m) {
 			return
+		}
+	}
+}
+
+// pass tells the other stubs, which share a core with that of c, that it has been given its context: who only looks for
+// something lets it go on. Nobody waits for the stores: nothing depends on when they are seen.
+func (h *hub) pass(c *context) {
+	for i := range h.seats {
+		if m := h.seats[i].Load(); m != nil && m != c {
+			if w := m.seat.others.Load(); w != nil {
+				*w = uint32(c.began)
+			}
 		}
 	}
 }

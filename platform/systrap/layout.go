@@ -72,6 +72,7 @@ const (
 	offCommand   = 0x14c // u32: what to do before the application goes on
 	offFPState   = 0x150 // u64: where to load the extended state from
 	offMapCount  = 0x158 // u32: how many entries cmdMap carries out
+	offOthers    = 0x15c // u32: another value when a stub that shares the core has got its context
 	offNames     = 0x160 // u64: address of the table of names, 0 if the stub must not read it
 	offClosable  = 0x168 // u64: the descriptors that the stub may close: it clears their bits
 	offStack     = 0x180 // stack_t of sigaltstack(2)
@@ -87,6 +88,7 @@ const (
 	offSigno     = 0x1e0 // u32
 	offTID       = 0x1e4 // u32: where clone leaves the host's thread number
 	offNotify    = 0x1e8 // u32: the descriptor of the thread's seccomp notifications
+	offPassed    = 0x1ec // u32: offOthers as it was when the stub last let others have the core
 	offMapError  = 0x1f0 // u64: the last error of an entry of cmdMap, negated
 	offEntries   = 0x200 // what cmdMap carries out: number and six arguments each
 	maxCarried   = 3

@@ -691,14 +691,17 @@ wake:
 
 // stubWait waits until the Sentry gives the context back: it looks for it for as
 // many ticks as the Sentry says, and then sleeps. Where others wait for the core it
-// lets them have it in between.
+// lets them have it in between, and at once where offOthers says that one can go on.
 TEXT ·stubWait(SB),NOSPLIT|NOFRAME,$0
 	XORL	R8, R8 // since when it waits, in ticks: taken after the first round
+	MOVL	0x1ec(GS), R9
 round:
 	MOVL	$8, CX
 look:
 	CMPL	0x100(GS), $2
 	JCS	resume
+	CMPL	R9, 0x15c(GS)
+	JNE	yield
 	PAUSE
 	DECL	CX
 	JNZ	look
@@ -715,8 +718,11 @@ since:
 	JCC	sleep
 	CMPL	AX, 0x140(GS)
 	JCS	round
+yield:
 	MOVL	$SYS_sched_yield, AX
 	SYSCALL
+	MOVL	0x15c(GS), R9
+	MOVL	R9, 0x1ec(GS)
 	JMP	round
 sleep:
 	MOVL	$2, AX

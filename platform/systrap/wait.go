@@ -304,12 +304,18 @@ func (c *context) give(t *thread) error {
 	if c.place(t) {
 		c.limit = partTicks
 	}
+	if w := t.u32(offOthers); c.spin && c.seat.others.Load() != w {
+		c.seat.others.Store(w)
+	}
 	set(t.u32(offSpin), spins)
 	set(t.u32(offYield), keep)
 	if atomic.SwapUint32(t.u32(offState), stateApp) == stateSentryAlone {
 		if err := t.answer(); err != nil {
 			return err
 		}
+	}
+	if c.spin && p.crowded() && !p.hub.alone() {
+		p.hub.pass(c)
 	}
 	return c.oversee(t)
 }
