@@ -88,6 +88,7 @@ func (s *server) listPlace(base int, p *place, d *wire.Decoder, e *wire.Encoder)
 		defer unix.Close(fd)
 	}
 	l := lister{s: s, e: e, limit: len(e.B) + count, bare: flags&wire.ListBare != 0, names: flags&wire.ListNames != 0, dev: a.Dev, dirno: uint32(len(more))}
+	l.open = flags&wire.ListOpen != 0 && s.noDevices
 	e.U64(a.Dev)
 	e.U64(a.Ino)
 	at := len(e.B)
@@ -101,7 +102,7 @@ func (s *server) listPlace(base int, p *place, d *wire.Decoder, e *wire.Encoder)
 		return err
 	}
 	for i, path := range more {
-		if !l.one(base, path, uint32(i)+1, maxDeep) {
+		if l.full || !l.one(base, path, uint32(i)+1, maxDeep) {
 			break
 		}
 	}
@@ -131,6 +132,8 @@ type lister struct {
 	bare, numbers bool
 	dev           uint64
 	names         bool // leaves out all but names
+	// open opens files, until full: there are as many as may be.
+	open, full bool
 }
 
 // below appends the directories names of dir, which are the last entries that are directories, and those below them.
@@ -142,7 +145,7 @@ func (l *lister) below(dir int, names []string, levels int) bool {
 		return true
 	}
 	for i, name := range names {
-		if !l.one(dir, name, first+uint32(i)+1, levels) {
+		if l.full || !l.one(dir, name, first+uint32(i)+1, levels) {
 			return false
 		}
 	}
@@ -156,13 +159,14 @@ func (l *lister) one(dir int, path string, dirno uint32, levels int) bool {
 		return true
 	}
 	defer unix.Close(fd)
-	at := len(l.e.B)
+	at, opened := len(l.e.B), len(l.s.many)
 	l.e.U32(dirno)
 	l.e.U32(0)
 	var dirs []string
 	n, state, err := l.entries(fd, &dirs)
 	if err != nil || state != wire.ListEnd {
 		l.e.B = l.e.B[:at]
+		l.s.keepMany(opened)
 		return err != nil || state&wire.ListPartial != 0
 	}
 	putU32(l.e.B[at+4:], n)
@@ -177,7 +181,7 @@ func (l *lister) entries(dir int, dirs *[]string) (n uint32, state uint8, err er
 		if name[0] == '.' && (len(name) == 1 || len(name) == 2 && name[1] == '.') {
 			return true
 		}
-		e, at := l.e, len(l.e.B)
+		e, at, opened := l.e, len(l.e.B), len(l.s.many)
 		e.U64(next)
 		e.Name(name)
 		if l.names {
@@ -197,6 +201,7 @@ func (l *lister) entries(dir int, dirs *[]string) (n uint32, state uint8, err er
 		}
 		if len(e.B) > l.limit {
 			e.B = e.B[:at]
+			l.s.keepMany(opened)
 			return false
 		}
 		n++
@@ -210,13 +215,12 @@ func (l *lister) entries(dir int, dirs *[]string) (n uint32, state uint8, err er
 
 // entry appends the attributes of an entry, and where it leads if it is a symbolic link. It returns the type.
 func (l *lister) entry(dir int, name []byte, typ uint8, ino uint64) (uint32, error) {
-	var st unix.Statx_t
-	if err := statxAt(dir, &name[0], unix.AT_SYMLINK_NOFOLLOW, &st); err != nil {
+	var a wire.Attr
+	kind, err := l.attr(dir, name, typ, &a)
+	if err != nil {
 		return 0, err
 	}
-	var a wire.Attr
-	fromStatx(&a, &st)
-	l.e.U8(0)
+	l.e.U8(kind)
 	l.e.Attr(&a)
 	mode := a.Mode & unix.S_IFMT
 	if mode == unix.S_IFLNK {
@@ -232,6 +236,52 @@ func (l *lister) entry(dir int, name []byte, typ uint8, ino uint64) (uint32, err
 		l.numbers = l.bare
 	}
 	return mode, nil
+}
+
+// attr gets the attributes of an entry, and opens it if that is wanted. It returns the kind.
+func (l *lister) attr(dir int, name []byte, typ uint8, a *wire.Attr) (uint8, error) {
+	if l.open && typ == unix.DT_REG {
+		if kind, ok := l.openEntry(dir, name, a); ok {
+			return kind, nil
+		}
+	}
+	var st unix.Statx_t
+	if err := statxAt(dir, &name[0], unix.AT_SYMLINK_NOFOLLOW, &st); err != nil {
+		return 0, err
+	}
+	fromStatx(a, &st)
+	return 0, nil
+}
+
+// openEntry opens an entry for donation and gets its attributes, in less time than both take by name. A file that is empty
+// is let go of. It reports whether there are attributes.
+func (l *lister) openEntry(dir int, name []byte, a *wire.Attr) (kind uint8, ok bool) {
+	fd, err := openChild(dir, string(name), openFlags, 0)
+	if err != nil {
+		l.open = err != unix.EMFILE && err != unix.ENFILE
+		return 0, false
+	}
+	if err := statFD(fd, a); err != nil {
+		unix.Close(fd)
+		return 0, false
+	}
+	if a.Mode&unix.S_IFMT != unix.S_IFREG || a.Size == 0 {
+		unix.Close(fd)
+		return 0, true
+	}
+	l.s.many = append(l.s.many, fd)
+	if len(l.s.many) == wire.MaxListOpen {
+		l.open, l.full = false, true
+	}
+	return wire.EntryOpen, true
+}
+
+// keepMany closes all descriptors that were going to be donated but the first n.
+func (s *server) keepMany(n int) {
+	for _, fd := range s.many[n:] {
+		unix.Close(fd)
+	}
+	s.many = s.many[:n]
 }
 
 // openMany answers TOpenMany.
@@ -259,12 +309,15 @@ func (s *server) openMany(d *wire.Decoder, e *wire.Encoder) error {
 	return nil
 }
 
+// openFlags open a regular file for donation, and do nothing to anything else but a device.
+const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+
 // openFile opens a regular file below a directory for donation. Where there are no devices that takes one step: to open
 // anything else by mistake, because the name has just become another file's, does nothing to it.
 func (s *server) openFile(dir int, path string, a *wire.Attr) (int, error) {
 	flags := uint32(unix.O_PATH)
 	if s.noDevices {
-		flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+		flags = openFlags
 	}
 	fd, err := s.openBelow(dir, path, flags)
 	if err != nil {

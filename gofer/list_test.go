@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -198,4 +199,150 @@ func TestListMore(t *testing.T) {
 			t.Errorf("flags %d: %v, want %v", flags, got, want)
 		}
 	}
+}
+
+// openedWith returns what can be read from the descriptors that came with a reply, sorted.
+func openedWith(t *testing.T, fds *os.File) (contents []string) {
+	t.Helper()
+	var pkt [2]byte
+	oob := make([]byte, 2048)
+	_, n, _, _, err := unix.Recvmsg(int(fds.Fd()), pkt[:], oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+	if err == unix.EAGAIN {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range got {
+		b := make([]byte, 16)
+		n, err := unix.Pread(fd, b, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		contents = append(contents, string(b[:max(n, 0)]))
+		unix.Close(fd)
+	}
+	slices.Sort(contents)
+	return contents
+}
+
+// openKinds counts the entries of a whole reply to TList that come with descriptors, and the directories.
+func openKinds(t *testing.T, d *wire.Decoder) (open, dirs int) {
+	t.Helper()
+	d.U64()
+	d.U64()
+	d.U8()
+	for n := d.U32(); ; n = d.U32() {
+		dirs++
+		for range n {
+			d.U64()
+			d.Str()
+			if d.U8() == wire.EntryOpen {
+				open++
+			}
+			var a wire.Attr
+			if d.Attr(&a); a.Mode&unix.S_IFMT == unix.S_IFLNK {
+				d.Str()
+			}
+		}
+		if d.Err() != nil {
+			t.Fatal("a short reply")
+		}
+		if d.Len() == 0 {
+			return open, dirs
+		}
+		d.U32()
+	}
+}
+
+// Regular files that are not empty are opened along with a listing, nothing else is, and no more than may be; those of a
+// directory that finds no room are let go of.
+func TestListOpen(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "a/sub"), 0755); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{"a/one": "1", "a/none": "", "a/sub/two": "2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mkfifo(filepath.Join(dir, "a/fifo"), 0644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("one", filepath.Join(dir, "a/link")); err != nil {
+		t.Fatal(err)
+	}
+	conn, fds := export(t, dir, Options{NoDevices: true})
+	r := &raw{t, conn}
+	hello(t, r)
+	size := 0 // of the last reply
+	list := func(count uint32, flags uint8) (open, dirs int) {
+		t.Helper()
+		rtyp, d := r.call(wire.TList, listReq("a", wire.NoFID, count, flags))
+		if rtyp&^wire.Donated != (wire.TList+1)&^wire.Donated {
+			t.Fatalf("type %d, %v", rtyp, unix.Errno(d.U32()))
+		}
+		size = d.Len()
+		return openKinds(t, &d)
+	}
+	list(1<<16, 0)
+	for _, c := range []struct {
+		count uint32
+		flags uint8
+		dirs  int
+		want  []string
+	}{
+		{1 << 16, wire.ListDeep, 2, nil},
+		{1 << 16, wire.ListDeep | wire.ListOpen, 2, []string{"1", "2"}},
+		{1 << 16, wire.ListOpen, 1, []string{"1"}},
+		{uint32(size) + 30, wire.ListDeep | wire.ListOpen, 1, []string{"1"}}, // sub finds no room
+	} {
+		open, dirs := list(c.count, c.flags)
+		if got := openedWith(t, fds); open != len(c.want) || dirs != c.dirs || !slices.Equal(got, c.want) {
+			t.Errorf("%d bytes, flags %d: %d entries of %d directories come with %q; want %q of %d", c.count, c.flags, open, dirs, got, c.want, c.dirs)
+		}
+	}
+	for i := range wire.MaxListOpen + 10 {
+		if err := os.WriteFile(filepath.Join(dir, "a", strconv.Itoa(i)), []byte("x"), 0644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open, dirs := list(1<<18, wire.ListDeep|wire.ListOpen)
+	if got := openedWith(t, fds); open != wire.MaxListOpen || len(got) != open || dirs != 1 {
+		t.Errorf("%d entries of %d directories come with %d descriptors", open, dirs, len(got))
+	}
+	if n := openBelowHere(t, dir); n > 2 {
+		t.Errorf("%d files below are still open", n)
+	}
+	// Where devices can be, nothing is opened by its name.
+	conn, fds = export(t, dir, Options{})
+	r = &raw{t, conn}
+	hello(t, r)
+	if open, _ := list(1<<16, wire.ListOpen); open != 0 || openedWith(t, fds) != nil {
+		t.Errorf("%d entries come with descriptors from a tree that may have devices", open)
+	}
+}
+
+// openBelowHere counts what this process has open below dir.
+func openBelowHere(t *testing.T, dir string) (n int) {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(to, dir+"/") {
+			n++
+		}
+	}
+	return n
 }

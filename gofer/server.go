@@ -201,10 +201,7 @@ func (s *server) serve(typ uint8, tag uint16, body []byte) error {
 		s.many = append(s.many, donated)
 	}
 	err = s.reply(&s.out, typ, tag, s.many, err)
-	for _, fd := range s.many {
-		unix.Close(fd)
-	}
-	s.many = s.many[:0]
+	s.keepMany(0)
 	return err
 }
 

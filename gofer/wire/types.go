@@ -49,7 +49,8 @@ const (
 //	TReaddirAttr fid[4] offset[8] count[4]
 //	RReaddirAttr state[1] n[4] n*entry; "." and ".." are left out.
 //	             entry: offset[8] name[s] kind[1], then, kind being 0, attr and, of a symbolic link, target[s] (empty:
-//	             not told), else ino[8] alone, the type being kind (DT_...). state: ListEnd and ListPartial.
+//	             not told), else ino[8] alone, the type being kind (DT_...). A kind of EntryOpen is as 0, and the next
+//	             descriptor of the packet is that of the file. state: ListEnd and ListPartial.
 //	TRename      olddir[4] oldname[s] newdir[4] newname[s] flags[4]
 //	TGetXattr    fid[4] name[s]                   R: value[n4]
 //	TSetXattr    fid[4] name[s] flags[4] value[n4]
@@ -66,6 +67,9 @@ const (
 //	             parent before its children, then those of the further paths below dir, and those below them. dirno
 //	             says which: from 1 to nmore the further paths, from then on the entries of the reply that are
 //	             directories, in its order.
+//	             With ListOpen as well, regular files that are not empty are opened for reading, MaxListOpen at most,
+//	             where the server can do so without opening anything else (else none are): their descriptors are
+//	             donated in one packet, and once there are as many no more directories follow.
 //	TOpenMany    dir[4] npath[2] npath*path[s]
 //	ROpenMany    n[2] n*(errno[4] dev[8] ino[8]), descriptors donated in one packet
 //	             Opens regular files below a directory for reading: of each path an errno or, that being 0, the
@@ -101,11 +105,15 @@ const (
 	Donated = 0x40
 )
 
+// EntryOpen is the kind of a directory entry that comes with a descriptor; it is no DT_... value.
+const EntryOpen = 0x80
+
 // Flags of TList, and the state of a listing.
 const (
 	ListDeep    = 1
 	ListBare    = 2
 	ListNames   = 4
+	ListOpen    = 8
 	ListEnd     = 1 // the last entry there is, is among these
 	ListPartial = 2 // one whose attributes could not be read was left out
 )
@@ -122,6 +130,7 @@ const (
 	MaxWalk     = 128       // names of one walk
 	MaxOpenMany = 32        // paths of one TOpenMany
 	MaxMore     = 256       // further paths of one TList
+	MaxListOpen = 250       // files opened by one TList; a packet has 253 descriptors (SCM_MAX_FD) at most
 	MaxXattr    = 64 << 10  // XATTR_SIZE_MAX
 	MessageSize = 256 << 10 // largest message, header included
 	MaxFIDs     = 1 << 16   // of one connection

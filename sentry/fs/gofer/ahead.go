@@ -3,6 +3,7 @@ package goferfs
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +11,7 @@ import (
 
 const (
 	// maxAhead is how many descriptors of files opened before anybody asked are kept.
-	maxAhead = 256
+	maxAhead = 512
 	// maxFlights is how many batches of them may be under way at a time.
 	maxFlights = maxStreams
 	// landAfter is when a batch is taken in that nobody has asked for.
@@ -67,6 +68,27 @@ func (a *aheadFDs) putLocked(key inoKey, fd aheadFD) {
 	}
 	*old = key
 	a.fds[key] = fd
+}
+
+// putListed takes over the descriptors that came with a listing, of a stream, if the count of changes is still gen. Who takes
+// a file its name moves the count on first, and drops what is here then.
+func (a *aheadFDs) putListed(d *donations, of *stream, count *atomic.Uint64, gen uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if count.Load() != gen {
+		closeAll(d.fds)
+		return
+	}
+	for i, fd := range d.fds {
+		a.putLocked(d.keys[i], aheadFD{fd, of})
+	}
+}
+
+// wasted reports whether no file of a stream's batch was taken.
+func (a *aheadFDs) wasted(of *stream) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !of.used
 }
 
 // take hands over the descriptor of a file, -1 if there is none. It waits for one that is under way. of is the stream
@@ -158,7 +180,7 @@ func (a *aheadFDs) has(key inoKey) bool {
 	return ok || a.under(key) != nil
 }
 
-// drop closes the descriptor of a file that is no more.
+// drop closes the descriptor of a file that is no more, or not what it was.
 func (a *aheadFDs) drop(key inoKey) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"ringfort/gofer"
 	"ringfort/sentry/vfs"
 	"ringfort/sentry/vfs/vfstest"
 )
@@ -307,5 +308,98 @@ func TestListedLink(t *testing.T) {
 	in := p.Inode().(*inode)
 	if s, err := in.Readlink(c); s != "first" || err != nil || in.fid != NoFID {
 		t.Errorf("%q %v, fid %d", s, err, in.fid)
+	}
+}
+
+// Who opens all files that it comes by gets those of the directories that follow along with their listing.
+func TestOpenedWithListing(t *testing.T) {
+	host := smallDirs(t, 300)
+	for by := range orders {
+		sb := newServed(t, host, Options{}, gofer.Options{NoDevices: true})
+		c := vfstest.New(sb)
+		fs := sb.Root().Inode().(*inode).fs
+		along := 0
+		for i := range 7 {
+			readTree(t, c, fs, host, fmt.Sprintf("/d%02d", i), by)
+			if fs.streams.along != nil {
+				along++
+			}
+		}
+		if along < 3 {
+			t.Errorf("order %d: files came along with listings of %d of 7 directories", by, along)
+		}
+		if n := arrived(fs); n > maxAhead {
+			t.Errorf("%d descriptors are kept ahead", n)
+		}
+	}
+}
+
+// Once files came along and none of them was wanted, no more come.
+func TestOpenedForNothing(t *testing.T) {
+	sb := newFS(t, t.TempDir(), Options{})
+	fs := sb.Root().Inode().(*inode).fs
+	fs.streams.last.run = maxRun
+	if !fs.streams.opensAll(&fs.ahead) {
+		t.Fatal("a program that opens all files is not known as one")
+	}
+	fs.streams.listed().used = true
+	if !fs.streams.opensAll(&fs.ahead) {
+		t.Error("files that came along are thought to be of no use")
+	}
+	fs.streams.listed()
+	if fs.streams.opensAll(&fs.ahead) || fs.streams.opensAll(&fs.ahead) {
+		t.Error("files come along again although none was used")
+	}
+}
+
+// A descriptor that came with a listing is closed if a name was changed meanwhile, or if the file is written to.
+func TestOpenedAndChanged(t *testing.T) {
+	host := t.TempDir()
+	if err := os.WriteFile(filepath.Join(host, "file"), []byte("x"), 0644); err != nil {
+		t.Fatal(err)
+	}
+	sb := newFS(t, host, Options{})
+	c := vfstest.New(sb)
+	fs := sb.Root().Inode().(*inode).fs
+	var st unix.Stat_t
+	check(t, "stat", unix.Stat(filepath.Join(host, "file"), &st), nil)
+	key := inoKey{st.Dev, st.Ino}
+	put := func(gen uint64) {
+		t.Helper()
+		fd, err := unix.Open(filepath.Join(host, "file"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		check(t, "open", err, nil)
+		fs.ahead.putListed(&donations{fds: []int{fd}, keys: []inoKey{key}}, fs.streams.listed(), &fs.gen, gen)
+	}
+	put(fs.gen.Load() - 1)
+	if n := arrived(fs) + descriptors(t, host); n != 0 {
+		t.Errorf("%d descriptors are kept of a listing that may not be true", n)
+	}
+	for _, change := range []struct {
+		what string
+		do   func() error
+	}{
+		{"write", func() error { return c.Write("/file", "other") }},
+		{"truncate", func() error {
+			p, err := vfs.Walk(c, vfs.Path{}, "/file", 0)
+			if err != nil {
+				return err
+			}
+			defer p.DecRef()
+			in := p.Inode().(*inode)
+			in.mu.Lock()
+			in.closeData()
+			in.mu.Unlock()
+			return in.SetAttr(c, &vfs.SetAttr{Mask: vfs.SetSize})
+		}},
+		{"unlink", func() error { return vfs.Unlink(c, vfs.Path{}, "/file", false) }},
+	} {
+		put(fs.gen.Load())
+		if arrived(fs) != 1 {
+			t.Fatalf("%s: no descriptor came", change.what)
+		}
+		check(t, change.what, change.do(), nil)
+		if n := arrived(fs); n != 0 {
+			t.Errorf("%s: %d descriptors are ahead", change.what, n)
+		}
 	}
 }

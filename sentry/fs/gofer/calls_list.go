@@ -2,6 +2,7 @@ package goferfs
 
 import (
 	"bytes"
+	"slices"
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
@@ -37,7 +38,7 @@ func (c *Client) Readdir(f FID, off uint64) (entries []Entry, state uint8, err e
 	d := wire.NewDecoder(k.reply)
 	state = d.U8()
 	n := d.U32()
-	if entries, err = takeEntries(&d, n, 0); err != nil || n == 0 && state&wire.ListEnd == 0 {
+	if entries, err = takeEntries(&d, n, 0, nil); err != nil || n == 0 && state&wire.ListEnd == 0 {
 		return nil, 0, unix.EIO
 	}
 	return entries, state, nil
@@ -46,8 +47,15 @@ func (c *Client) Readdir(f FID, off uint64) (entries []Entry, state uint8, err e
 // leastEntry is the size of an entry with a name of one byte and no attributes.
 const leastEntry = 8 + 3 + 1 + 8
 
-// takeEntries takes n entries of a directory on device dev. Their names share memory.
-func takeEntries(d *wire.Decoder, n uint32, dev uint64) ([]Entry, error) {
+// donations are descriptors that come with entries, in their order.
+type donations struct {
+	fds  []int
+	keys []inoKey // of those that were taken
+}
+
+// takeEntries takes n entries of a directory on device dev. Their names share memory. With, unless nil, are the
+// descriptors that may come with them.
+func takeEntries(d *wire.Decoder, n uint32, dev uint64, with *donations) ([]Entry, error) {
 	if int64(n)*leastEntry > int64(d.Len()) {
 		return nil, unix.EIO
 	}
@@ -63,7 +71,8 @@ func takeEntries(d *wire.Decoder, n uint32, dev uint64) ([]Entry, error) {
 		}
 		names = append(names, name...)
 		ends[i] = len(names)
-		if typ := d.U8(); typ != 0 {
+		typ := d.U8()
+		if typ != 0 && typ != wire.EntryOpen {
 			e.Bare = true
 			e.Attr.Mode, e.Attr.Dev, e.Attr.Ino = uint32(typ)<<12&unix.S_IFMT, dev, d.U64()
 			if e.isDir() {
@@ -74,6 +83,9 @@ func takeEntries(d *wire.Decoder, n uint32, dev uint64) ([]Entry, error) {
 		d.Attr(&e.Attr)
 		if e.Attr.Mode&unix.S_IFMT == unix.S_IFLNK {
 			e.Target = d.Str()
+		}
+		if typ == wire.EntryOpen && !with.take(e) {
+			return nil, unix.EIO
 		}
 	}
 	if d.Err() != nil {
@@ -86,6 +98,15 @@ func takeEntries(d *wire.Decoder, n uint32, dev uint64) ([]Entry, error) {
 	return entries, nil
 }
 
+// take gives the next descriptor to a file; false if there is none, or it is no regular file.
+func (w *donations) take(e *Entry) bool {
+	if w == nil || len(w.keys) == len(w.fds) || e.Attr.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false
+	}
+	w.keys = append(w.keys, e.key())
+	return true
+}
+
 // Listing is a directory's entries.
 type Listing struct {
 	Entries []Entry
@@ -93,6 +114,8 @@ type Listing struct {
 	key     inoKey
 	// More are the contents of the further directories asked for, nil of those that did not come.
 	More [][]Entry
+	// opened are descriptors that came along. Whoever has the listing takes them or closes them.
+	opened donations
 }
 
 // ListRequest says what List shall bring.
@@ -102,7 +125,7 @@ type ListRequest struct {
 	New  FID    // is the directory's from then on, if Path is not empty; NoFID: none
 	Room uint32 // bytes of the reply, at most
 	// Flags are wire.ListDeep, with which directories below come along, and those at More, of devices Devs, as far
-	// as there is room, and wire.ListBare.
+	// as there is room, wire.ListOpen, with which files are opened, and wire.ListBare.
 	Flags uint8
 	More  []string
 	Devs  []uint64
@@ -129,14 +152,20 @@ func (c *Client) List(r *ListRequest) (l Listing, err error) {
 	l.key = inoKey{d.U64(), d.U64()}
 	l.State = d.U8()
 	n := d.U32()
-	l.Entries, err = takeEntries(&d, n, l.key.dev)
+	l.opened.fds = slices.Clone(k.fds)
+	l.Entries, err = takeEntries(&d, n, l.key.dev, &l.opened)
 	if err == nil && n == 0 && l.State&wire.ListEnd == 0 {
 		err = unix.EIO
 	}
 	if err == nil {
 		err = l.takeBelow(&d, r.Devs)
 	}
+	if err == nil && len(l.opened.keys) < len(l.opened.fds) {
+		err = unix.EIO
+	}
 	if err != nil {
+		closeAll(k.fds)
+		l.opened = donations{}
 		c.Forget(r.New)
 	}
 	return l, err
@@ -173,7 +202,7 @@ func (l *Listing) takeBelow(d *wire.Decoder, devs []uint64) error {
 		if *to != nil {
 			return unix.EIO
 		}
-		sub, err := takeEntries(d, n, dev)
+		sub, err := takeEntries(d, n, dev, &l.opened)
 		if err != nil {
 			return err
 		}

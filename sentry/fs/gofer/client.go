@@ -22,7 +22,7 @@ const (
 	maxCalls    = 256                   // requests under way at once
 	clientSpin  = 60 * time.Microsecond // how long to look for a reply before sleeping
 	forgetBatch = 128                   // fids let go of in one message
-	oobSize     = 16 + 4*wire.MaxOpenMany
+	oobSize     = 16 + 4*wire.MaxListOpen // of the largest packet
 )
 
 // Client speaks to the gofer of one mount. All methods may be called by many tasks at once.
@@ -65,7 +65,7 @@ type call struct {
 	typ     uint8
 	reply   []byte
 	fd      int   // donated, -1 if none
-	fds     []int // all that were donated with ROpenMany
+	fds     []int // all that were donated with ROpenMany or RList
 	req     wire.Encoder
 }
 
@@ -279,7 +279,7 @@ func (c *Client) wait(k *call) {
 func (k *call) finish(typ uint8, body []byte, fds []int) {
 	k.typ, k.fd, k.done = typ, -1, true
 	k.fds = append(k.fds[:0], fds...)
-	if len(fds) > 0 && typ&^wire.Donated != wire.TOpenMany+1 {
+	if len(fds) > 0 && mostDonated(typ) == 1 {
 		k.fd = fds[0] // next saw to it that it is the only one
 	}
 	k.reply = append(k.reply[:0], body...)
@@ -368,11 +368,7 @@ func (c *Client) next() (typ uint8, tag uint16, body []byte, fds []int, err erro
 				var fds []int
 				// An Rlerror's number has no donation bit, an extension reply's may.
 				if typ >= wire.TWalkAttr && typ&wire.Donated != 0 {
-					most := 1
-					if typ&^wire.Donated == wire.TOpenMany+1 {
-						most = wire.MaxOpenMany
-					}
-					if fds, err = c.takeDonated(tag, most); err != nil {
+					if fds, err = c.takeDonated(tag, mostDonated(typ)); err != nil {
 						return 0, 0, nil, nil, err
 					}
 				}
@@ -393,6 +389,17 @@ func (c *Client) next() (typ uint8, tag uint16, body []byte, fds []int, err erro
 		}
 		c.w += n
 	}
+}
+
+// mostDonated is how many descriptors may come with a reply of a type.
+func mostDonated(typ uint8) int {
+	switch typ &^ wire.Donated {
+	case wire.TOpenMany + 1:
+		return wire.MaxOpenMany
+	case wire.TList + 1:
+		return wire.MaxListOpen
+	}
+	return 1
 }
 
 // recv reads replies from the connection. Only the leader calls it.

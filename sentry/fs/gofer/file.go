@@ -113,6 +113,7 @@ func (in *inode) putFD(fd int, write bool) {
 	slot := &in.data.ro
 	if write {
 		slot = &in.data.rw
+		in.fs.ahead.drop(in.key) // on overlayfs mappings of it would show the file below for ever
 	}
 	if !slot.CompareAndSwap(-1, int32(fd)) {
 		unix.Close(fd)

@@ -335,6 +335,7 @@ func (in *inode) SetAttr(_ vfs.Caller, a *vfs.SetAttr) error {
 	}
 	in.mu.Unlock()
 	if ch.Valid&wire.SetSize != 0 {
+		in.fs.ahead.drop(in.key) // see putFD
 		in.truncated(old, a.Size)
 	}
 	return nil

@@ -29,6 +29,9 @@ const (
 )
 
 // listHow says how much of a reply a listing of in may take, and what shall come. in.mu is held.
+//
+// Where a program opens all files that it comes by they are opened along with the listing (wire.ListOpen), which takes less
+// than to open them when their attributes are known.
 func (in *inode) listHow(attrs bool) (room uint32, flags uint8) {
 	fs := in.fs
 	if fs.shared || in.fid != NoFID && !attrs {
@@ -41,6 +44,8 @@ func (in *inode) listHow(attrs bool) (room uint32, flags uint8) {
 	}
 	if flags = wire.ListDeep; run >= bareFrom && !fs.wanted.Load() {
 		flags |= wire.ListBare
+	} else if fs.streams.opensAll(&fs.ahead) {
+		flags |= wire.ListOpen
 	}
 	return uint32(min(wire.MessageSize, firstRoom<<min(run, 8))), flags
 }
@@ -67,6 +72,9 @@ func (in *inode) listLocked(attrs bool) ([]Entry, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if len(l.opened.fds) > 0 {
+		in.fs.ahead.putListed(&l.opened, in.fs.streams.listed(), &in.fs.gen, gen)
 	}
 	for l.State&wire.ListEnd == 0 {
 		fid, err := in.getFIDLocked()
@@ -112,6 +120,7 @@ func (in *inode) ask(room uint32, flags uint8) (l Listing, more beside, err erro
 		if err == unix.EMFILE || err == unix.ENFILE {
 			return l, more, err
 		}
+		closeAll(l.opened.fds)
 		// Something on the way was moved, perhaps: go by the fid.
 	}
 	fid, err := in.getFIDLocked()
@@ -120,6 +129,7 @@ func (in *inode) ask(room uint32, flags uint8) (l Listing, more beside, err erro
 	}
 	l, err = in.fs.client.List(&ListRequest{Dir: fid, New: NoFID, Room: room, Flags: flags})
 	if err == nil && l.key != in.key {
+		closeAll(l.opened.fds)
 		err = unix.ESTALE
 	}
 	return l, beside{}, err

@@ -44,12 +44,14 @@ type stream struct {
 	used   bool // of a batch: a file of it was taken; guarded by aheadFDs.mu
 }
 
-// streams finds the stream a file belongs to. mu is a leaf.
+// streams finds the stream a file belongs to. Only aheadFDs.mu comes after mu.
 type streams struct {
 	mu   sync.Mutex
 	all  [maxStreams]stream
 	next int // the one that gives way
 	last stream
+	// along is that of files opened along with the last listing, nil if none were.
+	along *stream
 }
 
 // find returns the stream of a file that is being opened, a new one if it is of none. first: no file of its directory
@@ -88,6 +90,26 @@ func (s *streams) put(st stream, before inoKey) {
 	s.all[s.next] = st
 	s.next = (s.next + 1) % maxStreams
 	s.last = stream{run: st.run, order: st.order}
+}
+
+// opensAll reports whether a program opens all files that it comes by. The files of the last listing were not opened for
+// nothing, if any were. ahead.mu comes after mu.
+func (s *streams) opensAll(ahead *aheadFDs) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.along != nil && ahead.wasted(s.along) {
+		s.last = stream{}
+	}
+	s.along = nil
+	return s.last.run == maxRun
+}
+
+// listed returns the stream of files that were opened along with a listing.
+func (s *streams) listed() *stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.along = &stream{run: maxRun, order: s.last.order}
+	return s.along
 }
 
 // openFirst gets a descriptor for reading of a file known from its directory's listing only, in one round trip and
