@@ -19,9 +19,9 @@ type FID uint32
 const NoFID = FID(wire.NoFID)
 
 const (
-	maxCalls    = 256                   // requests under way at once
-	clientSpin  = 60 * time.Microsecond // how long to look for a reply before sleeping
-	forgetBatch = 128                   // fids let go of in one message
+	maxCalls    = 256                     // requests under way at once
+	clientSpin  = 60 * time.Microsecond   // how long to look for a reply before sleeping
+	forgetBatch = 128                     // fids let go of in one message
 	oobSize     = 16 + 4*wire.MaxListOpen // of the largest packet
 )
 

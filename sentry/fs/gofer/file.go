@@ -104,6 +104,32 @@ func (in *inode) needFD(write bool) error {
 	return nil
 }
 
+// raised notes that the host was asked to change the data of the file, or opened it for that: on overlayfs a descriptor opened
+// before may be of the file below, for ever. What is read from it is true, what is mapped is not. in.mu is held.
+func (in *inode) raised() {
+	if h := in.data; in.fs.layered && h != nil && h.ro.Load() >= 0 && !h.above {
+		h.below = true
+	}
+}
+
+// renew gets another descriptor for reading if that is needed (raised). in.mu is held.
+func (in *inode) renew() error {
+	if !in.data.below {
+		return nil
+	}
+	fid, err := in.getFIDLocked()
+	if err != nil {
+		return err
+	}
+	fd, err := in.fs.openData(fid, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	in.data.renew(int32(fd))
+	in.data.below, in.data.above = false, true
+	return nil
+}
+
 // putFD stores a descriptor, or closes it if one like it is there. in.mu is held.
 func (in *inode) putFD(fd int, write bool) {
 	if in.data == nil {
@@ -113,7 +139,8 @@ func (in *inode) putFD(fd int, write bool) {
 	slot := &in.data.ro
 	if write {
 		slot = &in.data.rw
-		in.fs.ahead.drop(in.key) // on overlayfs mappings of it would show the file below for ever
+		in.fs.ahead.drop(in.key)
+		in.raised()
 	}
 	if !slot.CompareAndSwap(-1, int32(fd)) {
 		unix.Close(fd)
@@ -418,7 +445,7 @@ func (f *regFile) Mappable(_ vfs.Caller, d *vfs.Description) (memmap.Mappable, e
 		}
 		in.putFD(fd, false)
 	}
-	return in, nil
+	return in, in.renew()
 }
 
 // HostFD returns a descriptor for the host's own copying between files (copy_file_range, sendfile).

@@ -48,8 +48,9 @@ type fileSystem struct {
 	streams streams
 	ahead   aheadFDs
 
-	exact bool         // names are what their bytes are (exactNames)
-	known atomic.Int64 // names in all the names of inodes
+	layered bool         // on overlayfs: an open file may be one below that it is not any more
+	exact   bool         // names are what their bytes are (exactNames)
+	known   atomic.Int64 // names in all the names of inodes
 }
 
 // inoKey is a host file's identity.
@@ -90,6 +91,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 	r.Nodes[0].FID = fid
 	if st, err := client.StatFS(fid); err == nil {
 		fs.sb.Magic = int64(st.Type)
+		fs.layered = st.Type == unix.OVERLAYFS_SUPER_MAGIC
 		fs.exact = !fs.shared && exactNames[st.Type]
 	}
 	fs.root = fs.inode(&r.Nodes[0], nil, "")

@@ -666,3 +666,78 @@ func TestOverlayKeepsLower(t *testing.T) {
 		t.Errorf("the lower layer has %v", l)
 	}
 }
+
+// layers mounts an overlay with a file below and returns its directory.
+func layers(t *testing.T, name, data string) string {
+	t.Helper()
+	top := t.TempDir()
+	if err := unix.Mount("tmpfs", top, "tmpfs", 0, ""); err != nil {
+		t.Skipf("mount of a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { check(t, "umount", unix.Unmount(top, 0), nil) })
+	for _, d := range []string{"below", "above", "work", "merged"} {
+		check(t, "mkdir", os.Mkdir(filepath.Join(top, d), 0755), nil)
+	}
+	check(t, "write", os.WriteFile(filepath.Join(top, "below", name), []byte(data), 0644), nil)
+	merged := filepath.Join(top, "merged")
+	check(t, "mount of an overlay", unix.Mount("overlay", merged, "overlay", 0,
+		fmt.Sprintf("lowerdir=%s/below,upperdir=%s/above,workdir=%s/work", top, top, top)), nil)
+	t.Cleanup(func() { check(t, "umount", unix.Unmount(merged, unix.MNT_DETACH), nil) })
+	return merged
+}
+
+// A file of an overlay that was opened for reading before it is changed shows the change where it is mapped, or read from
+// the Sentry's own view, later on.
+func TestChangedAbove(t *testing.T) {
+	for _, test := range []struct {
+		what   string
+		change func(*testing.T, *vfstest.Caller)
+		want   string
+	}{
+		{"written to", func(t *testing.T, c *vfstest.Caller) {
+			d, err := vfs.Open(c, vfs.Path{}, "/file", vfs.OpenHow{Flags: unix.O_WRONLY})
+			check(t, "open", err, nil)
+			defer d.DecRef(c)
+			_, err = d.Write(c, usermem.BytesSeq([]byte("new")))
+			check(t, "write", err, nil)
+		}, "newdef"},
+		{"truncated and lengthened", func(t *testing.T, c *vfstest.Caller) {
+			p, err := vfs.Walk(c, vfs.Path{}, "/file", 0)
+			check(t, "walk", err, nil)
+			defer p.DecRef()
+			for _, n := range []int64{3, 6} {
+				check(t, "truncate", p.Inode().SetAttr(c, &vfs.SetAttr{Mask: vfs.SetSize, Size: n}), nil)
+			}
+		}, "abc\x00\x00\x00"},
+	} {
+		c := vfstest.New(newFS(t, layers(t, "file", "abcdef"), Options{}))
+		for range 10 { // often enough for a view
+			if s, m := shown(t, c); s != "abcdef" || m != s {
+				t.Fatalf("%q is read and %q is mapped", s, m)
+			}
+		}
+		test.change(t, c)
+		if s, m := shown(t, c); s != test.want || m != s {
+			t.Errorf("%s, %q is read and %q is mapped", test.what, s, m)
+		}
+	}
+}
+
+// shown is what is read of "/file", which has six bytes, and what is mapped.
+func shown(t *testing.T, c *vfstest.Caller) (read, mapped string) {
+	t.Helper()
+	d, err := vfs.Open(c, vfs.Path{}, "/file", vfs.OpenHow{Flags: unix.O_RDONLY})
+	check(t, "open", err, nil)
+	defer d.DecRef(c)
+	m, err := d.File().(vfs.Mapper).Mappable(c, d)
+	check(t, "map", err, nil)
+	f, r, err := m.(*inode).Pages(0, usermem.PageSize, usermem.Read)
+	check(t, "pages", err, nil)
+	defer f.DecRef(r)
+	b, err := unix.Mmap(int(f.Host().RO), 0, usermem.PageSize, unix.PROT_READ, unix.MAP_SHARED)
+	check(t, "mmap", err, nil)
+	defer unix.Munmap(b)
+	read, err = c.Read("/file")
+	check(t, "read", err, nil)
+	return read, string(b[:6])
+}

@@ -22,8 +22,12 @@ type hostFile struct {
 	refs    atomic.Int64 // the inode's, and one for each page handed out
 	ro, rw  atomic.Int32 // -1 if there is none
 	rereads rereads
+	// below: ro may be of a file below, and not of what is written to (overlayfs); above: it is of that. The inode's mu
+	// guards them.
+	below, above bool
 
 	mu      sync.Mutex
+	old     []int32   // were ro once; mappings under way may name them
 	windows []*window                 // the Sentry's own views, kept until the end
 	last    [2]atomic.Pointer[window] // which view found, for reading and for writing
 }
@@ -58,6 +62,13 @@ func (h *hostFile) any() int {
 	return int(h.rw.Load())
 }
 
+// renew puts another descriptor in the place of ro, for what is mapped from now on.
+func (h *hostFile) renew(ro int32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.old = append(h.old, h.ro.Swap(ro))
+}
+
 // viewed reports whether the Sentry has views of the file.
 func (h *hostFile) viewed() bool {
 	h.mu.Lock()
@@ -69,7 +80,7 @@ func (h *hostFile) drop(n int64) {
 	if h.refs.Add(-n) != 0 {
 		return
 	}
-	for _, fd := range [...]int32{h.ro.Load(), h.rw.Load()} {
+	for _, fd := range append(h.old, h.ro.Load(), h.rw.Load()) {
 		if fd >= 0 {
 			unix.Close(int(fd))
 		}

@@ -332,10 +332,14 @@ func (in *inode) SetAttr(_ vfs.Caller, a *vfs.SetAttr) error {
 	in.mu.Lock()
 	if in.data != nil {
 		in.data.rereads.written() // the times of the last read and change are others than the host has seen
+		if ch.Valid&wire.SetSize != 0 {
+			in.raised()
+			_ = in.renew() // if it fails it is tried again before the file is mapped
+		}
 	}
 	in.mu.Unlock()
 	if ch.Valid&wire.SetSize != 0 {
-		in.fs.ahead.drop(in.key) // see putFD
+		in.fs.ahead.drop(in.key)
 		in.truncated(old, a.Size)
 	}
 	return nil
