@@ -128,7 +128,7 @@ const (
 	MaxName     = 255       // NAME_MAX
 	MaxTarget   = 4095      // PATH_MAX without its NUL
 	MaxWalk     = 128       // names of one walk
-	MaxOpenMany = 32        // paths of one TOpenMany
+	MaxOpenMany = 64        // paths of one TOpenMany
 	MaxMore     = 256       // further paths of one TList
 	MaxListOpen = 250       // files opened by one TList; a packet has 253 descriptors (SCM_MAX_FD) at most
 	MaxXattr    = 64 << 10  // XATTR_SIZE_MAX

@@ -27,7 +27,7 @@ type hostFile struct {
 	below, above bool
 
 	mu      sync.Mutex
-	old     []int32   // were ro once; mappings under way may name them
+	old     []int32                   // were ro once; mappings under way may name them
 	windows []*window                 // the Sentry's own views, kept until the end
 	last    [2]atomic.Pointer[window] // which view found, for reading and for writing
 }

@@ -19,7 +19,7 @@ const (
 	maxStreams = 4 // programs doing so at a time
 	// nearBy is how many of the files that follow a program may leave out.
 	nearBy    = 16
-	maxRun    = 5       // 1<<maxRun is wire.MaxOpenMany
+	maxRun    = 6       // 1<<maxRun is wire.MaxOpenMany
 	maxSorted = 4096    // entries of a directory that is sorted
 	maxLooked = 1 << 12 // entries looked at for one batch
 	maxDown   = 16      // directories, one below the other, that are gone through
