@@ -130,7 +130,7 @@ const (
 	MaxWalk     = 128       // names of one walk
 	MaxOpenMany = 64        // paths of one TOpenMany
 	MaxMore     = 256       // further paths of one TList
-	MaxListOpen = 250       // files opened by one TList; a packet has 253 descriptors (SCM_MAX_FD) at most
+	MaxListOpen = 120       // files opened by one TList: a millisecond; a packet has 253 at most (SCM_MAX_FD)
 	MaxXattr    = 64 << 10  // XATTR_SIZE_MAX
 	MessageSize = 256 << 10 // largest message, header included
 	MaxFIDs     = 1 << 16   // of one connection

@@ -1,4 +1,5 @@
-// Package fdroom has the host's kernel make room for this process's descriptors before it is needed.
+// Package fdroom has the host's kernel make room for this process's descriptors before it is needed, and closes some when
+// there is time.
 //
 // When the table of descriptors is full Linux makes a larger one, and in a process of several threads whoever opened what
 // did not fit waits for all processors to have passed a quiet moment (expand_fdtable in fs/file.c, synchronize_rcu): 8 to

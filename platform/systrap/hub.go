@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	gosync "gvisor.dev/gvisor/pkg/sync"
+
+	"ringfort/platform/fdroom"
 )
 
 // hub is where contexts that spin wait for their stubs, or linger for other tasks. One of
@@ -205,6 +207,9 @@ func (h *hub) late(c *context, now uint64) *context {
 func (h *hub) look(c *context) *context {
 	for last, gave := tsc(), false; ; gave = h.letOthers(c) {
 		due := h.scan(c)
+		for due == nil && !gave && fdroom.CloseOne() {
+			due, last = h.scan(c), tsc()
+		}
 		if due == nil || gave {
 			now := tsc()
 			gap := now - last

@@ -11,6 +11,7 @@ import (
 	gosync "gvisor.dev/gvisor/pkg/sync"
 
 	"ringfort/platform"
+	"ringfort/platform/fdroom"
 )
 
 const (
@@ -445,6 +446,9 @@ func (c *context) look(state *uint32) bool {
 	p, start, gave := c.k.pacer, tsc(), false
 	for last := start; ; {
 		found := spin(state, looks)
+		for !found && !gave && fdroom.CloseOne() {
+			found, last = spin(state, looks), tsc()
+		}
 		if found && !gave {
 			return true
 		}

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
+	"ringfort/platform/fdroom"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
 )
@@ -221,6 +222,7 @@ func (in *inode) lostName(dir bool) {
 		}
 		in.fs.mu.Unlock()
 		in.fs.ahead.drop(in.key)
+		fdroom.CloseAll() // one may be of this file, whose blocks are to be free
 	}
 }
 

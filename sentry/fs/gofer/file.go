@@ -3,6 +3,7 @@ package goferfs
 import (
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
+	"ringfort/platform/fdroom"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/steady"
 	"ringfort/sentry/usermem"
@@ -187,7 +188,11 @@ func (in *inode) closeData() {
 			in.fromData() // cheaper now than a round trip later
 		}
 		in.rewrites.forget()
-		in.data.drop(1)
+		closeFD := closeNow
+		if in.fs.exact && in.data.rw.Load() < 0 && in.Nlink() > 0 {
+			closeFD = fdroom.CloseLater // it frees no blocks, and the host's own file systems do that without delay
+		}
+		in.data.drop(1, closeFD)
 		in.data = nil
 		in.hasData.Store(false)
 	}
@@ -210,7 +215,7 @@ func (in *inode) sync(dataOnly bool) error {
 		}
 		return in.fs.client.Sync(fid)
 	}
-	defer h.drop(1)
+	defer h.drop(1, closeNow)
 	if dataOnly {
 		return unix.Fdatasync(h.any())
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
+	"ringfort/platform/fdroom"
 	"ringfort/sentry/vfs"
 )
 
@@ -73,7 +74,7 @@ func New(conn, fds *os.File, o Options) (*vfs.Superblock, error) {
 	fs.sb.Dev = vfs.NewDev()
 	fs.sb.NoNegative, fs.sb.Settled = o.Shared, !o.Shared
 	fs.sb.StatFSFunc = fs.statFS
-	fs.sb.ReleaseFunc = func() { client.Close(); fs.ahead.clear() }
+	fs.sb.ReleaseFunc = func() { client.Close(); fs.ahead.clear(); fdroom.CloseAll() }
 	fs.sb.SyncFunc = func(vfs.Caller) error { return fs.syncAll() }
 	fid, err := client.Attach()
 	if err != nil {

@@ -76,13 +76,14 @@ func (h *hostFile) viewed() bool {
 	return len(h.windows) > 0
 }
 
-func (h *hostFile) drop(n int64) {
+// drop gives up n references, and with the last hands the descriptors to closeFD.
+func (h *hostFile) drop(n int64, closeFD func(fd int)) {
 	if h.refs.Add(-n) != 0 {
 		return
 	}
 	for _, fd := range append(h.old, h.ro.Load(), h.rw.Load()) {
 		if fd >= 0 {
-			unix.Close(int(fd))
+			closeFD(int(fd))
 		}
 	}
 	windowCount.Add(-int64(len(h.windows)))
@@ -101,7 +102,11 @@ func (h *hostFile) Host() platform.HostFile {
 func (h *hostFile) IncRef(r memmap.Range) { h.refs.Add(int64(r.Len() / usermem.PageSize)) }
 
 // DecRef undoes it.
-func (h *hostFile) DecRef(r memmap.Range) { h.drop(int64(r.Len() / usermem.PageSize)) }
+func (h *hostFile) DecRef(r memmap.Range) {
+	h.drop(int64(r.Len()/usermem.PageSize), closeNow)
+}
+
+func closeNow(fd int) { unix.Close(fd) }
 
 // Internal maps r into the Sentry. The host may shorten the file at any time: touching the block may fault.
 func (h *hostFile) Internal(r memmap.Range, at usermem.Access) (usermem.Block, error) {
