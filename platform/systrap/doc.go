@@ -37,11 +37,11 @@
 // other have it (near).
 //
 // Contexts that talk to each other, and so wait only briefly, are served all on one
-// core while their stubs share another, where one that looks for the Sentry gives way as soon as another has its context
-// back (offOthers): to let it have the core every two microseconds instead made a round trip through a pipe 10 % and one of
-// TCP 7 % longer. Whoever waits there, for the other side or
-// for another task (Linger), waits in the hub (hub.go): one goroutine looks for all, and
-// the one whose turn it is runs next on the same host thread. A switch of threads costs
+// core while their stubs share another, where one that looks for the Sentry gives way as soon
+// as another has its context back (offOthers): to let others have the core every two
+// microseconds instead made a round trip through a pipe 10 % longer, and one of TCP 7 %.
+// Whoever waits there, for the other side or for another task (Linger), waits in the hub
+// (hub.go): one goroutine looks for all, and the one whose turn it is runs next on the same host thread. A switch of threads costs
 // ten times a switch of goroutines, and waking a core that sleeps ten times that: with a
 // thread for each that looked, which let each other have the core, a request to nginx
 // took half as long again.

@@ -203,7 +203,8 @@ func (h *hub) late(c *context, now uint64) *context {
 	return h.find(c, func(s *seat) bool { return now > s.until.Load() })
 }
 
-// look looks for all, until one is due or has waited too long, and returns that.
+// look looks for all, until one is due or has waited too long, and returns that. Meanwhile it closes descriptors that wait
+// for somebody to have time.
 func (h *hub) look(c *context) *context {
 	for last, gave := tsc(), false; ; gave = h.letOthers(c) {
 		due := h.scan(c)

@@ -286,12 +286,27 @@ func (sb *Superblock) evict(target int) {
 // bound reports whether something lives on the inode that would be lost with it: a socket's endpoint.
 func (d *Dentry) bound() bool { return d.inode != nil && d.inode.Base().endpoint.Load() != nil }
 
+// cached returns how many dentries the clock knows.
+func (sb *Superblock) cached() int {
+	sb.cacheMu.Lock()
+	defer sb.cacheMu.Unlock()
+	return len(sb.cache)
+}
+
 // Shrink drops half of the unused dentries, for a file system short of what they hold.
 func (sb *Superblock) Shrink() {
 	for range 2 { // the first time round only clears marks
-		sb.cacheMu.Lock()
-		n := len(sb.cache)
-		sb.cacheMu.Unlock()
-		sb.evict(n / 2)
+		sb.evict(sb.cached() / 2)
+	}
+}
+
+// empty drops all unused dentries, of a file system that is mounted no more.
+func (sb *Superblock) empty() {
+	for n, idle := sb.cached(), 0; n > 0 && idle < 2; { // twice, for the first time round may only have cleared marks
+		sb.evict(0)
+		left := sb.cached()
+		if idle++; left < n {
+			n, idle = left, 0 // and directories may be unused now
+		}
 	}
 }

@@ -110,7 +110,11 @@ func (m *Mount) release() {
 		return
 	}
 	m.root.DecRef()
-	if m.sb.mounts.Add(-1) == 0 && m.sb.ReleaseFunc != nil {
+	if m.sb.mounts.Add(-1) > 0 {
+		return
+	}
+	m.sb.empty()
+	if m.sb.ReleaseFunc != nil {
 		m.sb.ReleaseFunc()
 	}
 }

@@ -150,3 +150,36 @@ func TestKeepDescriptorsAtOnce(t *testing.T) {
 		t.Errorf("%d files keep descriptors", n)
 	}
 }
+
+// A file system that is unmounted holds on to no file of the host: it may be unmounted there, too.
+func TestUnmountedKeepsNothing(t *testing.T) {
+	top, host := t.TempDir(), t.TempDir()
+	check(t, "mkdir", os.Mkdir(filepath.Join(top, "mnt"), 0755), nil)
+	c := vfstest.New(newFS(t, top, Options{}))
+	for i := range 50 {
+		if err := os.WriteFile(filepath.Join(host, fmt.Sprint(i)), []byte("x"), 0644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at, err := vfs.Walk(c, vfs.Path{}, "/mnt", 0)
+	check(t, "walk", err, nil)
+	check(t, "mount", vfs.MountFS(c, newFS(t, host, Options{}), at, 0), nil)
+	at.DecRef()
+	for i := range 50 {
+		if s, err := c.Read(fmt.Sprint("/mnt/", i)); s != "x" || err != nil {
+			t.Fatalf("%q %v", s, err)
+		}
+	}
+	if at, err = vfs.Walk(c, vfs.Path{}, "/mnt", 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := descriptors(t, host); n < 50 {
+		t.Fatalf("%d descriptors are kept", n)
+	}
+	err = vfs.Unmount(c, at, 0)
+	at.DecRef()
+	check(t, "umount", err, nil)
+	if n := descriptors(t, host); n > 0 {
+		t.Errorf("%d descriptors are still open", n)
+	}
+}
