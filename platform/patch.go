@@ -1,6 +1,10 @@
 package platform
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"ringfort/sentry/arch"
+)
 
 // CallSite is a place in application code where the platform would like to
 // replace a trapping SYSCALL instruction by something faster.
@@ -11,6 +15,8 @@ type CallSite struct {
 	Code []byte
 	// End is the address behind the SYSCALL instruction.
 	End uintptr
+	// Regs are the registers of the thread that trapped there.
+	Regs *arch.Registers
 	// Around returns the same for all the code from which short jumps lead here, which takes a while.
 	Around func() (code []byte, addr uintptr)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
+	"ringfort/sentry/arch"
 )
 
 // A patched call site is JMP through an absolute 32-bit address, seven bytes:
@@ -258,7 +259,7 @@ func plan(cs *platform.CallSite) (*site, bool) {
 	if end < 2 || end > len(code) || code[end-2] != 0x0f || code[end-1] != 0x05 {
 		return nil, false
 	}
-	if end >= 7 && code[end-7] == 0xb8 {
+	if end >= 8 && isMov(code[end-8:end], cs.Regs) {
 		s := &site{addr: cs.End - 7, kind: movSyscall}
 		copy(s.before[:], code[end-7:end])
 		return s, true
@@ -274,6 +275,22 @@ func plan(cs *platform.CallSite) (*site, bool) {
 		return s, true
 	}
 	return nil, false
+}
+
+// isMov reports whether the last seven of eight bytes are MOV $nr, AX; SYSCALL, to judge by the registers of a thread that
+// has just executed them. The first byte may be a prefix, or the end of what is before.
+func isMov(b []byte, regs *arch.Registers) bool {
+	nr := uint64(binary.LittleEndian.Uint32(b[2:]))
+	if b[1] != 0xb8 || regs.Rax != nr {
+		return false
+	}
+	switch b[0] {
+	case 0x41, 0x43, 0x45, 0x47: // MOV $nr, R8
+		return regs.R8 != nr
+	case 0x42, 0x46, 0x64, 0x65: // as a prefix of MOV they would change nothing, but they would of the jump in its place
+		return false
+	}
+	return true
 }
 
 // jumpedTo reports whether any four bytes, or any one byte near by, could be

@@ -54,7 +54,7 @@ func (t *Task) run() {
 				m.Trapped()
 			}
 			if ev.Hot || ev.New {
-				m.PatchSite(usermem.Addr(t.Registers().Rip), ev.Hot)
+				m.PatchSite(t.Registers(), ev.Hot)
 			}
 			t.serve()
 		case ev.Kind == platform.EventFault:

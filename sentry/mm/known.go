@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/safecopy"
 
 	"ringfort/platform"
+	"ringfort/sentry/arch"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
 )
@@ -26,12 +27,13 @@ func (m *MemoryManager) remember() {
 }
 
 // knowSite notes that the site in v that ends at rip has trapped here for the first time. m.mu is held for writing.
-func (m *MemoryManager) knowSite(p platform.Patcher, v *vma, rip usermem.Addr, buf *codeWindow) {
+func (m *MemoryManager) knowSite(p platform.Patcher, v *vma, regs *arch.Registers, buf *codeWindow) {
+	rip := usermem.Addr(regs.Rip)
 	obj, ok := v.obj.(memmap.Coded)
 	if !ok || !obj.Code().Saw(v.offsetOf(rip)) {
 		return
 	}
-	k, ok := p.PlanKnown(m.callSite(v, rip, buf))
+	k, ok := p.PlanKnown(m.callSite(v, regs, buf))
 	if !ok {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
+	"ringfort/sentry/arch"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
 )
@@ -18,11 +19,12 @@ const (
 	patchNear = 16
 )
 
-// PatchSite lets the platform replace the SYSCALL instruction that ends at rip, if it is hot; else it is one that has
-// trapped for the first time here.
+// PatchSite lets the platform replace the SYSCALL instruction that a thread with these registers has trapped at, if it is
+// hot; else it has trapped for the first time here.
 // Only code of a private file mapping that cannot be written is touched: what
 // programs generate or change themselves stays as it is.
-func (m *MemoryManager) PatchSite(rip usermem.Addr, hot bool) {
+func (m *MemoryManager) PatchSite(regs *arch.Registers, hot bool) {
+	rip := usermem.Addr(regs.Rip)
 	p, ok := m.as.(platform.Patcher)
 	if !ok {
 		return
@@ -36,10 +38,10 @@ func (m *MemoryManager) PatchSite(rip usermem.Addr, hot bool) {
 	buf := codeWindows.Get().(*codeWindow)
 	defer codeWindows.Put(buf)
 	if !hot {
-		m.knowSite(p, v, rip, buf)
+		m.knowSite(p, v, regs, buf)
 		return
 	}
-	p.PlanPatch(m.callSite(v, rip, buf), func(patch platform.Patch) error {
+	p.PlanPatch(m.callSite(v, regs, buf), func(patch platform.Patch) error {
 		r := usermem.Range{Start: usermem.Addr(patch.Addr), End: usermem.Addr(patch.Addr) + usermem.Addr(len(patch.Bytes))}
 		if r.Intersect(v.Range) != r {
 			return unix.EFAULT
@@ -57,14 +59,15 @@ type codeWindow [2 * patchWindow]byte
 
 var codeWindows = sync.Pool{New: func() any { return new(codeWindow) }}
 
-// callSite describes the site in v that ends at rip. What it tells of the code around is in buf.
-func (m *MemoryManager) callSite(v *vma, rip usermem.Addr, buf *codeWindow) *platform.CallSite {
+// callSite describes the site in v at which a thread with these registers has trapped. What it tells of the code around is in buf.
+func (m *MemoryManager) callSite(v *vma, regs *arch.Registers, buf *codeWindow) *platform.CallSite {
+	rip := usermem.Addr(regs.Rip)
 	look := func(far usermem.Addr, into []byte) ([]byte, uintptr) {
 		around := usermem.Range{Start: rip - min(rip, far), End: rip + far}.Intersect(v.Range)
 		code, from := m.presentCode(around, rip, into)
 		return code, uintptr(from)
 	}
-	site := &platform.CallSite{End: uintptr(rip), Around: func() ([]byte, uintptr) { return look(patchWindow, buf[:]) }}
+	site := &platform.CallSite{End: uintptr(rip), Regs: regs, Around: func() ([]byte, uintptr) { return look(patchWindow, buf[:]) }}
 	site.Code, site.Addr = look(patchNear, make([]byte, 2*patchNear))
 	return site
 }

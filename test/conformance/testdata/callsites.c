@@ -88,6 +88,20 @@ CASE(registers_survive) {
 	}
 }
 
+// The end of what sets R8 looks like what sets the number of the call.
+CASE(a_number_for_another_register) {
+	long parent = getppid();
+	for (int i = 0; i < 3 * HOT; i++) {
+		long r, r8;
+		__asm__ volatile("mov $-1, %%r8; mov $110, %%eax; mov $102, %%r8d; syscall; mov %%r8, %1"
+				 : "=a"(r), "=r"(r8) : : "rcx", "r8", "r11", "memory");
+		CHECK(r == parent && r8 == 102);
+		__asm__ volatile("mov $-1, %%r8; mov $110, %%eax; mov $110, %%r8d; syscall; mov %%r8, %1"
+				 : "=a"(r), "=r"(r8) : : "rcx", "r8", "r11", "memory");
+		CHECK(r == parent && r8 == 110);
+	}
+}
+
 CASE(red_zone_survives) {
 	for (int i = 0; i < 3 * HOT; i++) {
 		long r, seen;
