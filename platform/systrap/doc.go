@@ -68,10 +68,12 @@
 // A SYSCALL that traps often is replaced by a jump to a trampoline (patch.go), in a
 // private copy of its page, if it lies in a private mapping of a file that
 // cannot be written, and if no thread of the address space runs meanwhile.
-// Patterns are MOV $nr, AX; SYSCALL and SYSCALL; CMPQ AX, $imm. A jump to the SYSCALL
-// of the first hits an illegal instruction, which is then served as the call; a
-// jump to the CMPQ of the second faults as well and is sent on; and a site that the
-// code around seems to jump into stays as it is. A
+// Patterns are MOV $nr, AX; SYSCALL and SYSCALL; CMPQ AX, $imm and LEAQ disp32(…), reg;
+// SYSCALL. A jump to the SYSCALL of the first hits an illegal instruction, which is then
+// served as the call; a jump to the CMPQ of the second faults as well and is sent on; the
+// SYSCALL of the third stays where it is; and a site that the code around seems to jump
+// into stays as it is. That what is before a SYSCALL is the MOV or LEAQ it looks like is
+// known by the registers of a thread that trapped there. A
 // thread that is to go on inside a patched site, after a signal say, is sent to the
 // trampoline. Before code becomes writable or moves, patches are taken back. The
 // Sentry never shows addresses of trampolines.

@@ -33,7 +33,7 @@ func (s *space) Adopt(sites []platform.KnownSite, ends []uintptr) bool {
 	}
 	s.change(func(at, inside map[uintptr]*site) {
 		for _, st := range list {
-			at[st.addr], inside[st.addr+st.middle()] = st, st
+			st.enterIn(at, inside)
 		}
 	})
 	return true

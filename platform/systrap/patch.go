@@ -55,6 +55,8 @@ const (
 	movSyscall siteKind = iota
 	// SYSCALL; CMPQ AX, $imm32: eight bytes.
 	syscallCmp
+	// LEAQ disp32(…), reg; SYSCALL: of these nine bytes only the LEAQ is replaced. Compilers put it behind the MOV.
+	leaSyscall
 )
 
 // Offsets in a trampoline of a syscallCmp.
@@ -65,24 +67,30 @@ const (
 
 // len is how many bytes of code are replaced.
 func (s *site) len() uintptr {
-	if s.kind == movSyscall {
-		return 7
+	if s.kind == syscallCmp {
+		return 8
 	}
-	return 8
+	return 7
 }
 
-// middle is where the second of the instructions replaced began.
+// middle is where the second of the instructions replaced began, 0 if there is but one.
 func (s *site) middle() uintptr {
-	if s.kind == movSyscall {
+	switch s.kind {
+	case movSyscall:
 		return 5
+	case syscallCmp:
+		return 2
 	}
-	return 2
+	return 0
 }
 
 // syscall returns the address of the SYSCALL instruction.
 func (s *site) syscall() uintptr {
-	if s.kind == movSyscall {
+	switch s.kind {
+	case movSyscall:
 		return s.addr + 5
+	case leaSyscall:
+		return s.addr + 7
 	}
 	return s.addr
 }
@@ -164,7 +172,7 @@ func (s *space) PlanPatch(cs *platform.CallSite, write func(platform.Patch) erro
 		return
 	}
 	s.change(func(at, inside map[uintptr]*site) {
-		at[st.addr], inside[st.addr+st.middle()] = st, st
+		st.enterIn(at, inside)
 	})
 }
 
@@ -242,14 +250,28 @@ func (s *site) trampoline() []byte {
 		b = le.AppendUint64(append(b, 0x49, 0xbb), uint64(stub.enter)) // mov $enter, %r11
 		return append(b, 0x41, 0xff, 0xe3)                             // jmp *%r11
 	}
-	if s.kind == movSyscall {
+	switch s.kind {
+	case movSyscall:
 		return enter(append([]byte(nil), s.before[:5]...), s.addr+7)
+	case leaSyscall:
+		return enter(s.lea(), s.addr+9)
 	}
 	b := enter(nil, s.tramp+cmpContinue)
 	b = append(b, 0xcc)                   // up to cmpContinue
 	b = append(b, s.before[2:8]...)       // cmp $imm32, %rax
 	b = append(b, 0xff, 0x25, 0, 0, 0, 0) // jmp *0(%rip)
 	return le.AppendUint64(b, uint64(s.addr+8))
+}
+
+// lea returns what does anywhere what the LEAQ of a site does there.
+func (s *site) lea() []byte {
+	l := s.before[:7]
+	if l[2]>>6 != 0 {
+		return bytes.Clone(l)
+	}
+	to := s.addr + 7 + uintptr(int32(binary.LittleEndian.Uint32(l[3:])))
+	mov := []byte{0x48 | l[0]>>2&1, 0xb8 | l[2]>>3&7} // mov $to, reg
+	return binary.LittleEndian.AppendUint64(mov, uint64(to))
 }
 
 // plan decides how to patch a site.
@@ -262,6 +284,11 @@ func plan(cs *platform.CallSite) (*site, bool) {
 	if end >= 8 && isMov(code[end-8:end], cs.Regs) {
 		s := &site{addr: cs.End - 7, kind: movSyscall}
 		copy(s.before[:], code[end-7:end])
+		return s, true
+	}
+	if end >= 10 && isLea(code[end-10:end-2], cs.End-2, cs.Regs) {
+		s := &site{addr: cs.End - 9, kind: leaSyscall}
+		copy(s.before[:], code[end-9:end-2])
 		return s, true
 	}
 	if end+6 <= len(code) && code[end] == 0x48 && code[end+1] == 0x3d {
@@ -291,6 +318,41 @@ func isMov(b []byte, regs *arch.Registers) bool {
 		return false
 	}
 	return true
+}
+
+// isLea reports whether the last seven of eight bytes, before address next, are LEAQ disp32(base), reg or LEAQ disp32(RIP),
+// reg, to judge by the registers of a thread that has just executed them. Base and reg are others than what a SYSCALL
+// changes, and not the same.
+func isLea(b []byte, next uintptr, regs *arch.Registers) bool {
+	rex, op, modrm := b[1], b[2], b[3]
+	if rex&^4 != 0x48 || op != 0x8d || isPrefix(b[0]) {
+		return false
+	}
+	// By their numbers in instructions; nil: none of those.
+	low := [8]*uint64{nil, nil, &regs.Rdx, &regs.Rbx, nil, &regs.Rbp, &regs.Rsi, &regs.Rdi}
+	to, base := low[modrm>>3&7], low[modrm&7]
+	if rex&4 != 0 {
+		to = [8]*uint64{&regs.R8, &regs.R9, &regs.R10, nil, &regs.R12, &regs.R13, &regs.R14, &regs.R15}[modrm>>3&7]
+	}
+	disp := uint64(int32(binary.LittleEndian.Uint32(b[4:])))
+	switch mod := modrm >> 6; {
+	case to == nil:
+		return false
+	case mod == 0 && modrm&7 == 5:
+		return *to == uint64(next)+disp
+	case mod == 2 && base != nil && base != to:
+		return *to == *base+disp
+	}
+	return false
+}
+
+// isPrefix reports whether a byte can be a prefix of an instruction (Intel SDM, vol. 2, 2.1.1 and 2.2.1).
+func isPrefix(b byte) bool {
+	switch b {
+	case 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3:
+		return true
+	}
+	return b&0xf0 == 0x40
 }
 
 // jumpedTo reports whether any four bytes, or any one byte near by, could be
@@ -344,10 +406,20 @@ func (s *space) DropPatches(start, end uintptr, restore func(platform.Patch)) {
 	s.change(func(at, inside map[uintptr]*site) {
 		for _, st := range hit {
 			delete(at, st.addr)
-			delete(inside, st.addr+st.middle())
+			if m := st.middle(); m > 0 {
+				delete(inside, st.addr+m)
+			}
 			delete(p.traps, st.syscall()+2)
 		}
 	})
+}
+
+// enterIn puts the site into maps of sites.
+func (s *site) enterIn(at, inside map[uintptr]*site) {
+	at[s.addr] = s
+	if m := s.middle(); m > 0 {
+		inside[s.addr+m] = s
+	}
 }
 
 // change replaces the maps of sites by changed copies: running threads look at
@@ -422,7 +494,7 @@ func (s *space) leftAt(rip uint64) uint64 {
 	switch {
 	case st == nil:
 		return rip
-	case st.kind == movSyscall && off == 0:
+	case st.kind != syscallCmp && off == 0:
 		return uint64(st.addr)
 	case st.kind == syscallCmp && off >= cmpJump:
 		return uint64(st.addr + 8)

@@ -12,6 +12,9 @@
 
 // mov_site is `mov $nr, %eax; syscall; ret`: nr is getppid's.
 extern char mov_site[], mov_inside[], mov_end[], cmp_site[], cmp_inside[], cmp_end[], far_site[];
+// lea_site and base_site compute their second argument right before the call: the addresses of lea_end, and of 0x1000
+// behind the first. like_site only looks like lea_site.
+extern char lea_site[], lea_inside[], base_site[], like_site[], lea_end[];
 __asm__(".text; .balign 4096\n"
 	"mov_site: mov $110, %eax\n"
 	"mov_inside: syscall\n"
@@ -23,11 +26,24 @@ __asm__(".text; .balign 4096\n"
 	"ret\n"
 	"1: mov $-7777, %rax\n"
 	"ret\n"
-	"cmp_end: .balign 4096\n");
+	"cmp_end: .balign 64\n"
+	"lea_site: mov $110, %eax\n"
+	"lea lea_end(%rip), %rsi\n"
+	"lea_inside: syscall\n"
+	"mov %rsi, %rdx; ret; .balign 64\n"
+	"base_site: mov $110, %eax\n"
+	"lea 0x1000(%rdi), %r10\n"
+	"syscall\n"
+	"mov %r10, %rdx; ret; .balign 64\n"
+	"like_site: mov $110, %eax\n"
+	"movabs $0x12345678358d4800, %rsi\n" // 48 8d 35 disp32 is LEA disp32(%rip), %rsi
+	"syscall\n"
+	"mov %rsi, %rdx; ret\n"
+	"lea_end: .balign 4096\n");
 
 static long enter(const void *at, long nr, long a, long b, long c) {
 	long r;
-	__asm__ volatile("call *%1" : "=a"(r) : "r"(at), "a"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory", "cc");
+	__asm__ volatile("call *%[at]" : "=a"(r), "+S"(b), "+d"(c) : [at] "r"(at), "a"(nr), "D"(a) : "rcx", "r10", "r11", "memory", "cc");
 	return r;
 }
 
@@ -100,6 +116,37 @@ CASE(a_number_for_another_register) {
 				 : "=a"(r), "=r"(r8) : : "rcx", "r8", "r11", "memory");
 		CHECK(r == parent && r8 == 110);
 	}
+}
+
+// second enters a site that computes an argument, and returns that.
+static long second(const void *at, long a, long *result) {
+	long r, d = 0;
+	__asm__ volatile("sub $128, %%rsp; call *%[at]; add $128, %%rsp"
+			 : "=a"(r), "+d"(d)
+			 : [at] "r"(at), "D"(a)
+			 : "rcx", "rsi", "r10", "r11", "memory", "cc");
+	*result = r;
+	return d;
+}
+
+static void check_leas(long parent) {
+	long r;
+	CHECK(second(lea_site, 1, &r) == (long)lea_end && r == parent);
+	for (long a = -0x2000; a <= 0x2000; a += 0x800) CHECK(second(base_site, a, &r) == a + 0x1000 && r == parent);
+	CHECK(second(like_site, 1, &r) == 0x12345678358d4800 && r == parent);
+	CHECK(enter(lea_inside, SYS_dup2, 1, 1, 0) == 1);
+	CHECK(enter(lea_inside, SYS_dup2, -1, 1, 0) == -EBADF);
+}
+
+CASE(an_argument_is_computed_before_the_call) {
+	long parent = getppid();
+	for (int i = 0; i < 3 * HOT; i++) check_leas(parent);
+	pid_t pid;
+	CHILD(pid) {
+		long self = getppid();
+		for (int i = 0; i < HOT; i++) check_leas(self);
+	}
+	CHECK(wait_code(pid) == 0);
 }
 
 CASE(red_zone_survives) {
@@ -333,6 +380,7 @@ CASE(signals_land_anywhere) {
 			CHECK(enter(cmp_inside, 9, 0, 0, 0) == 9);
 			check_registers(mov_site, 0);
 			check_registers(cmp_site, SYS_dup2);
+			check_leas(ppid);
 		}
 	CHECK(ticks > 5 && !bad_tick);
 }
@@ -356,6 +404,8 @@ CASE(handlers_see_addresses_of_the_program) {
 		for (int i = 0; i < 1000; i++) {
 			enter(mov_site, 0, 0, 0, 0);
 			enter(cmp_site, SYS_dup2, 1, 1, 0);
+			enter(lea_site, 0, 0, 0, 0);
+			enter(base_site, 0, 0, 0, 0);
 		}
 	CHECK(ticks > 5 && odd_rip == 0);
 }
@@ -498,6 +548,17 @@ CASE(trap_flag_over_a_site) {
 				 : "=a"(r)
 				 :
 				 : "rcx", "r11", "memory", "cc");
+		CHECK(r == ppid);
+	}
+	for (int i = 0; i < 3 * HOT; i++) check_leas(ppid);
+	for (int i = 0; i < 30; i++) {
+		long r;
+		__asm__ volatile("sub $128, %%rsp; pushfq; orl $0x100, (%%rsp); popfq\n"
+				 "call lea_site\n"
+				 "pushfq; andl $~0x100, (%%rsp); popfq; add $128, %%rsp\n"
+				 : "=a"(r)
+				 :
+				 : "rcx", "rdx", "rsi", "r11", "memory", "cc");
 		CHECK(r == ppid);
 	}
 }
