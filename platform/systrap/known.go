@@ -8,7 +8,7 @@ import "ringfort/platform"
 // PlanKnown implements platform.Patcher.
 func (s *space) PlanKnown(cs *platform.CallSite) (platform.KnownSite, bool) {
 	st, ok := plan(cs)
-	if !ok {
+	if !ok || st.kind == leaSyscall { // these are hot in few programs, and each page of them takes a mapping in all
 		return platform.KnownSite{}, false
 	}
 	k := s.p.k
