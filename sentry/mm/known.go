@@ -26,7 +26,7 @@ func (m *MemoryManager) remember() {
 	}
 }
 
-// knowSite notes that the site in v that ends at rip has trapped here for the first time. m.mu is held for writing.
+// knowSite notes that a thread with these registers has trapped at a site in v, for the first time here. m.mu is held for writing.
 func (m *MemoryManager) knowSite(p platform.Patcher, v *vma, regs *arch.Registers, buf *codeWindow) {
 	rip := usermem.Addr(regs.Rip)
 	obj, ok := v.obj.(memmap.Coded)

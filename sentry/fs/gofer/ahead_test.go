@@ -399,9 +399,17 @@ func TestOpenedAndChanged(t *testing.T) {
 		if arrived(fs) != 1 {
 			t.Fatalf("%s: no descriptor came", change.what)
 		}
+		before := fs.gen.Load()
 		check(t, change.what, change.do(), nil)
 		if n := arrived(fs); n != 0 {
 			t.Errorf("%s: %d descriptors are ahead", change.what, n)
+		}
+		if change.what == "unlink" {
+			break
+		}
+		put(before)
+		if n := arrived(fs); n != 0 {
+			t.Errorf("%s: %d descriptors came with a listing from before it", change.what, n)
 		}
 	}
 }

@@ -105,6 +105,13 @@ func (in *inode) needFD(write bool) error {
 	return nil
 }
 
+// forgetAhead closes what was opened of the file before anybody asked, also if it is going to come with a listing that is
+// under way (putListed). The host has changed the file, or has opened it for that.
+func (in *inode) forgetAhead() {
+	in.fs.gen.Add(1)
+	in.fs.ahead.drop(in.key)
+}
+
 // raised notes that the host was asked to change the data of the file, or opened it for that: on overlayfs a descriptor opened
 // before may be of the file below, for ever. What is read from it is true, what is mapped is not. in.mu is held.
 func (in *inode) raised() {
@@ -140,7 +147,7 @@ func (in *inode) putFD(fd int, write bool) {
 	slot := &in.data.ro
 	if write {
 		slot = &in.data.rw
-		in.fs.ahead.drop(in.key)
+		in.forgetAhead()
 		in.raised()
 	}
 	if !slot.CompareAndSwap(-1, int32(fd)) {

@@ -339,7 +339,7 @@ func (in *inode) SetAttr(_ vfs.Caller, a *vfs.SetAttr) error {
 	}
 	in.mu.Unlock()
 	if ch.Valid&wire.SetSize != 0 {
-		in.fs.ahead.drop(in.key)
+		in.forgetAhead()
 		in.truncated(old, a.Size)
 	}
 	return nil
