@@ -275,12 +275,12 @@ func (s *server) checkWrite(d *wire.Decoder, names ...string) error {
 }
 
 // renameat answers Trenameat olddirfid[4] oldname[s] newdirfid[4] newname[s].
-func (s *server) renameat(d *wire.Decoder, _ *wire.Encoder) error { return s.rename(d, false) }
+func (s *server) renameat(d *wire.Decoder, e *wire.Encoder) error { return s.rename(d, e, false) }
 
-// rename2 answers TRename, which ends in flags[4].
-func (s *server) rename2(d *wire.Decoder, _ *wire.Encoder) error { return s.rename(d, true) }
+// rename2 answers TRename, which ends in flags[4] after[1].
+func (s *server) rename2(d *wire.Decoder, e *wire.Encoder) error { return s.rename(d, e, true) }
 
-func (s *server) rename(d *wire.Decoder, withFlags bool) error {
+func (s *server) rename(d *wire.Decoder, e *wire.Encoder, extended bool) error {
 	from, err := s.takeDir(d)
 	if err != nil {
 		return err
@@ -292,8 +292,9 @@ func (s *server) rename(d *wire.Decoder, withFlags bool) error {
 	}
 	newName := d.Str()
 	var flags uint32
-	if withFlags {
-		flags = d.U32()
+	var after uint8
+	if extended {
+		flags, after = d.U32(), d.U8()
 	}
 	if err := s.checkWrite(d, oldName, newName); err != nil {
 		return err
@@ -301,7 +302,13 @@ func (s *server) rename(d *wire.Decoder, withFlags bool) error {
 	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
 		return unix.EINVAL // a whiteout would be a device
 	}
-	return unix.Renameat2(from.fd, oldName, to.fd, newName, uint(flags))
+	if err := unix.Renameat2(from.fd, oldName, to.fd, newName, uint(flags)); err != nil {
+		return err
+	}
+	if after == 1 {
+		dirAttr(e, to.fd)
+	}
+	return nil
 }
 
 // unlinkat answers Tunlinkat dirfd[4] name[s] flags[4].

@@ -120,7 +120,7 @@ func (s *server) make(d *wire.Decoder, e *wire.Encoder) (int, error) {
 	}
 	newN := d.U32()
 	m := newFile{name: d.Str(), mode: d.U32(), uid: d.U32(), gid: d.U32(), rdev: d.U64(), target: d.Str()}
-	open := d.U32()
+	open, after := d.U32(), d.U8()
 	m.keep = open == unix.O_RDWR && m.mode&unix.S_IFMT == unix.S_IFREG
 	if err := s.checkWrite(d, m.name); err != nil {
 		return -1, err
@@ -151,7 +151,19 @@ func (s *server) make(d *wire.Decoder, e *wire.Encoder) (int, error) {
 		f.close()
 	}
 	e.Attr(&a)
+	if after == 1 {
+		dirAttr(e, dir.fd)
+	}
 	return donated, nil
+}
+
+// dirAttr appends what a directory is like after a change to it, which stands whether or not that can be told.
+func dirAttr(e *wire.Encoder, dir int) {
+	var a wire.Attr
+	if statFD(dir, &a) != nil {
+		a = wire.Attr{}
+	}
+	e.Attr(&a)
 }
 
 // openFD answers TOpenFD.

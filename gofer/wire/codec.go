@@ -32,6 +32,15 @@ func Header(h []byte) (size uint32, typ uint8, tag uint16) {
 // U8 appends one byte.
 func (e *Encoder) U8(v uint8) { e.B = append(e.B, v) }
 
+// Bool appends one byte: 1 for true, else 0.
+func (e *Encoder) Bool(v bool) {
+	if v {
+		e.U8(1)
+	} else {
+		e.U8(0)
+	}
+}
+
 // U16 appends two bytes.
 func (e *Encoder) U16(v uint16) { e.B = le.AppendUint16(e.B, v) }
 

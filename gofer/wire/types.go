@@ -3,7 +3,7 @@ package wire
 // Versions offered in Tversion. The extended one adds the messages numbered from TWalkAttr on.
 const (
 	Version9P  = "9P2000.L"
-	VersionExt = "9P2000.L.Ringfort.3"
+	VersionExt = "9P2000.L.Ringfort.4"
 )
 
 // Message numbers of 9P2000 (intro(5)) and 9P2000.L (diod's protocol.md). An R message is its T message plus one.
@@ -40,8 +40,9 @@ const (
 //	             The walk stops before the first name that fails (errno says why) and after the first symbolic link.
 //	             If all were walked, the last is a regular file and open is not NoOpen, it is opened with these
 //	             flags and the descriptor donated; a failure to open is in errno.
-//	TMake        dir[4] newfid[4] name[s] mode[4] uid[4] gid[4] rdev[8] target[s] open[4]
+//	TMake        dir[4] newfid[4] name[s] mode[4] uid[4] gid[4] rdev[8] target[s] open[4] after[1]
 //	RMake        attr; makes a file of any type exclusively; regular files are opened and donated if open says so.
+//	             If after is 1 the directory's attr follows, as it is then; all zero if it could not be read.
 //	TOpenFD      fid[4] flags[4]
 //	ROpenFD      (empty), descriptor donated. Regular files only.
 //	TChange     fid[4] valid[4] mode[4] uid[4] gid[4] size[8] asec[8] ansec[8] msec[8] mnsec[8]
@@ -51,7 +52,8 @@ const (
 //	             entry: offset[8] name[s] kind[1], then, kind being 0, attr and, of a symbolic link, target[s] (empty:
 //	             not told), else ino[8] alone, the type being kind (DT_...). A kind of EntryOpen is as 0, and the next
 //	             descriptor of the packet is that of the file. state: ListEnd and ListPartial.
-//	TRename      olddir[4] oldname[s] newdir[4] newname[s] flags[4]
+//	TRename      olddir[4] oldname[s] newdir[4] newname[s] flags[4] after[1]
+//	RRename      (empty), or if after is 1 newdir's attr as in RMake
 //	TGetXattr    fid[4] name[s]                   R: value[n4]
 //	TSetXattr    fid[4] name[s] flags[4] value[n4]
 //	TListXattr   fid[4]                           R: names[n4], each ended by NUL

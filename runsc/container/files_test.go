@@ -26,11 +26,11 @@ func fileWork(m *control.MountConn) error {
 	if err != nil {
 		return err
 	}
-	_, d, _, err := c.Make(root, &goferfs.NewFile{Name: "d", Mode: unix.S_IFDIR | 0o755, UID: 5, GID: 6}, true, wire.NoOpen)
+	_, d, _, err := c.Make(root, &goferfs.NewFile{Name: "d", Mode: unix.S_IFDIR | 0o755, UID: 5, GID: 6}, true, wire.NoOpen, nil)
 	if err != nil {
 		return fmt.Errorf("mkdir: %w", err)
 	}
-	_, f, fd, err := c.Make(d, &goferfs.NewFile{Name: "f", Mode: unix.S_IFREG | 0o4711, UID: 7, GID: 8}, true, unix.O_RDWR)
+	_, f, fd, err := c.Make(d, &goferfs.NewFile{Name: "f", Mode: unix.S_IFREG | 0o4711, UID: 7, GID: 8}, true, unix.O_RDWR, nil)
 	if err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
@@ -54,7 +54,7 @@ func fileWork(m *control.MountConn) error {
 		{Name: "l", Mode: unix.S_IFLNK | 0o777, Target: "/etc/shadow"}, {Name: "p", Mode: unix.S_IFIFO | 0o600},
 		{Name: "n", Mode: unix.S_IFCHR | 0o600, Rdev: unix.Mkdev(1, 3)}, {Name: "s", Mode: unix.S_IFSOCK | 0o600},
 	} {
-		_, _, _, err := c.Make(d, &n, false, wire.NoOpen)
+		_, _, _, err := c.Make(d, &n, false, wire.NoOpen, nil)
 		note("make "+n.Name, err)
 	}
 	r, err := c.Walk(root, []string{"d", "f"}, true, unix.O_RDONLY)
@@ -67,7 +67,7 @@ func fileWork(m *control.MountConn) error {
 		Size: 2, MTime: wire.Time{Sec: 1000},
 	})
 	note("setattr", err)
-	note("rename", c.Rename(d, "f", root, "g", unix.RENAME_NOREPLACE))
+	note("rename", c.Rename(d, "f", root, "g", unix.RENAME_NOREPLACE, nil))
 	note("link", c.Link(f, d, "h"))
 	_, _, err = c.Readdir(d, 0)
 	note("readdir", err)

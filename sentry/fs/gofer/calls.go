@@ -118,8 +118,8 @@ type NewFile struct {
 }
 
 // Make makes a file in the directory f, exclusively. With open (unless wire.NoOpen) a regular file's descriptor comes
-// with it, else the descriptor is -1.
-func (c *Client) Make(f FID, m *NewFile, wantFID bool, open uint32) (a wire.Attr, newF FID, fd int, err error) {
+// with it, else the descriptor is -1. dir, unless nil, is set to the directory's attributes afterwards, or to none.
+func (c *Client) Make(f FID, m *NewFile, wantFID bool, open uint32, dir *wire.Attr) (a wire.Attr, newF FID, fd int, err error) {
 	newF = NoFID
 	if wantFID {
 		newF = c.newFID()
@@ -135,12 +135,16 @@ func (c *Client) Make(f FID, m *NewFile, wantFID bool, open uint32) (a wire.Attr
 	k.req.U64(m.Rdev)
 	k.req.Str(m.Target)
 	k.req.U32(open)
+	k.req.Bool(dir != nil)
 	if err := c.do(k, wire.TMake); err != nil {
 		c.unusedFID(newF)
 		return a, NoFID, -1, err
 	}
 	d := wire.NewDecoder(k.reply)
 	d.Attr(&a)
+	if dir != nil {
+		d.Attr(dir)
+	}
 	if d.Err() != nil {
 		c.Drop(&WalkResult{Nodes: []Node{{FID: newF}}, FD: k.fd})
 		return a, NoFID, -1, unix.EIO
@@ -247,8 +251,9 @@ func (c *Client) Link(f, dir FID, name string) error {
 	return c.do(k, wire.TLink)
 }
 
-// Rename moves an entry; flags are those of renameat2(2) but RENAME_WHITEOUT.
-func (c *Client) Rename(oldDir FID, oldName string, newDir FID, newName string, flags uint32) error {
+// Rename moves an entry; flags are those of renameat2(2) but RENAME_WHITEOUT. after, unless nil, is set to the attributes
+// of newDir afterwards, or to none.
+func (c *Client) Rename(oldDir FID, oldName string, newDir FID, newName string, flags uint32, after *wire.Attr) error {
 	k := c.newCall()
 	defer c.release(k)
 	k.req.U32(uint32(oldDir))
@@ -256,7 +261,16 @@ func (c *Client) Rename(oldDir FID, oldName string, newDir FID, newName string, 
 	k.req.U32(uint32(newDir))
 	k.req.Str(newName)
 	k.req.U32(flags)
-	return c.do(k, wire.TRename)
+	k.req.Bool(after != nil)
+	if err := c.do(k, wire.TRename); err != nil || after == nil {
+		return err
+	}
+	d := wire.NewDecoder(k.reply)
+	d.Attr(after)
+	if d.Err() != nil {
+		*after = wire.Attr{} // the entry has been moved nevertheless
+	}
+	return nil
 }
 
 // Unlink removes an entry, a directory's if flags is AT_REMOVEDIR.

@@ -50,11 +50,11 @@ func serve(t testing.TB, dir string, opts gofer.Options) (*Client, FID) {
 func TestClient(t *testing.T) {
 	dir := t.TempDir()
 	c, root := serve(t, dir, gofer.Options{})
-	a, d, _, err := c.Make(root, &NewFile{Name: "d", Mode: unix.S_IFDIR | 02755, UID: 5, GID: 6}, true, wire.NoOpen)
+	a, d, _, err := c.Make(root, &NewFile{Name: "d", Mode: unix.S_IFDIR | 02755, UID: 5, GID: 6}, true, wire.NoOpen, nil)
 	if err != nil || a.Mode != unix.S_IFDIR|02755 || a.UID != 5 || a.GID != 6 {
 		t.Fatalf("mkdir: %+v %v", a, err)
 	}
-	a, f, fd, err := c.Make(d, &NewFile{Name: "f", Mode: unix.S_IFREG | 04711, UID: 7, GID: 8}, true, unix.O_RDWR)
+	a, f, fd, err := c.Make(d, &NewFile{Name: "f", Mode: unix.S_IFREG | 04711, UID: 7, GID: 8}, true, unix.O_RDWR, nil)
 	if err != nil || fd < 0 || a.Mode != unix.S_IFREG|04711 || a.UID != 7 {
 		t.Fatalf("create: %+v %d %v", a, fd, err)
 	}
@@ -62,10 +62,10 @@ func TestClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	unix.Close(fd)
-	if _, _, _, err := c.Make(d, &NewFile{Name: "f", Mode: unix.S_IFREG}, false, unix.O_RDWR); err != unix.EEXIST {
+	if _, _, _, err := c.Make(d, &NewFile{Name: "f", Mode: unix.S_IFREG}, false, unix.O_RDWR, nil); err != unix.EEXIST {
 		t.Errorf("create over a file: %v", err)
 	}
-	if _, _, _, err := c.Make(d, &NewFile{Name: "l", Mode: unix.S_IFLNK | 0777, Target: "f"}, false, wire.NoOpen); err != nil {
+	if _, _, _, err := c.Make(d, &NewFile{Name: "l", Mode: unix.S_IFLNK | 0777, Target: "f"}, false, wire.NoOpen, nil); err != nil {
 		t.Error(err)
 	}
 	r, err := c.Walk(root, []string{"d", "f"}, true, unix.O_RDONLY)
@@ -95,7 +95,7 @@ func TestClient(t *testing.T) {
 	if err != nil || a.Mode != unix.S_IFREG|06755 || a.UID != 1 || a.GID != 8 || a.Size != 2 || a.MTime != (wire.Time{Sec: 1000, Nsec: 7}) {
 		t.Errorf("setattr: %+v %v", a, err)
 	}
-	if err := c.Rename(d, "f", root, "g", unix.RENAME_NOREPLACE); err != nil {
+	if err := c.Rename(d, "f", root, "g", unix.RENAME_NOREPLACE, nil); err != nil {
 		t.Error(err)
 	}
 	if err := c.Link(f, d, "h"); err != nil {
@@ -171,7 +171,7 @@ func TestClientConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if _, _, _, err := c.Make(root, &NewFile{Name: "x", Mode: unix.S_IFREG}, false, wire.NoOpen); err != unix.EROFS {
+	if _, _, _, err := c.Make(root, &NewFile{Name: "x", Mode: unix.S_IFREG}, false, wire.NoOpen, nil); err != unix.EROFS {
 		t.Errorf("create on a read-only export: %v", err)
 	}
 	if _, err := c.Walk(root, []string{"file000"}, false, unix.O_RDWR); err != nil {

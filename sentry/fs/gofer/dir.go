@@ -124,16 +124,18 @@ func (in *inode) Create(_ vfs.Caller, name string, a *vfs.CreateArgs) (vfs.Inode
 	if a.Intent != vfs.NoIntent && a.Mode&unix.S_IFMT == unix.S_IFREG {
 		open = openIntent(a.Intent)
 	}
-	attr, newFID, fd, err := in.fs.client.Make(fid, &m, true, open)
+	after := in.heed()
+	attr, newFID, fd, err := in.fs.client.Make(fid, &m, true, open, after.want())
 	if err == unix.EMFILE || err == unix.ENFILE {
 		in.fs.sb.Shrink()
-		attr, newFID, fd, err = in.fs.client.Make(fid, &m, true, open)
+		attr, newFID, fd, err = in.fs.client.Make(fid, &m, true, open, after.want())
 	}
 	if err != nil {
 		in.unsure(name)
 		return nil, err
 	}
 	in.changed(name, true)
+	in.follow(&after)
 	child := in.fs.inode(&Node{Attr: attr, FID: newFID, Target: a.Target}, in, name)
 	child.setAttr(&attr)
 	if child.IsDir() {
@@ -255,13 +257,18 @@ func (in *inode) Rename(_ vfs.Caller, name string, child, newDir vfs.Inode, newN
 	if err != nil {
 		return err
 	}
-	if err := in.fs.client.Rename(fromFID, name, toFID, newName, flags); err != nil {
+	after := to.heed()
+	if err := in.fs.client.Rename(fromFID, name, toFID, newName, flags, after.want()); err != nil {
 		in.unsure(name)
 		to.unsure(newName)
 		return err
 	}
 	in.changed(name, flags&unix.RENAME_EXCHANGE != 0)
 	to.changed(newName, true)
+	if to == in {
+		after.spoils++ // by the first of the two
+	}
+	to.follow(&after)
 	ch.spoil()
 	if old != nil {
 		if flags&unix.RENAME_EXCHANGE == 0 {

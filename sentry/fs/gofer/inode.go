@@ -24,6 +24,9 @@ type inode struct {
 
 	// stale: the host knows attributes (times, size, links) better than attr does.
 	stale atomic.Bool
+	// spoils counts what made attributes stale, or set them, before stale said so.
+	spoils atomic.Uint32
+	heeds  atomic.Int32 // see heed
 	// asking: the host is being asked, or told, though stale and rewrites.owed no longer say so. Changed under mu.
 	asking atomic.Bool
 	// dirty: written to since the last sync.
@@ -108,6 +111,7 @@ func (in *inode) setAttr(a *wire.Attr) {
 
 // spoil notes that the host has other attributes than we.
 func (in *inode) spoil() {
+	in.spoils.Add(1)
 	in.stale.Store(true)
 	in.told.Disturb()
 }
@@ -210,18 +214,20 @@ func (in *inode) refresh() error {
 	}
 	in.epoch.Store(epoch)
 	in.mu.Lock()
+	defer in.mu.Unlock()
 	if in.data != nil {
-		defer in.mu.Unlock()
 		return in.fromData()
 	}
-	in.stale.Store(false)
 	fid, err := in.getFIDLocked()
-	in.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	in.asking.Store(true)
+	defer in.asking.Store(false)
+	in.stale.Store(false)
 	r, err := in.fs.client.Walk(fid, nil, false, wire.NoOpen)
 	if err != nil {
+		in.spoil()
 		return err
 	}
 	in.setAttr(&r.Nodes[0].Attr)
@@ -262,6 +268,9 @@ func statxTime(t wire.Time) unix.StatxTimestamp { return unix.StatxTimestamp{Sec
 
 // Stat tells everything.
 func (in *inode) Stat(_ vfs.Caller, st *unix.Statx_t) error {
+	if in.IsDir() {
+		in.looked(in.stale.Load())
+	}
 	if err := in.refresh(); err != nil {
 		return err
 	}
@@ -323,12 +332,16 @@ func (in *inode) SetAttr(_ vfs.Caller, a *vfs.SetAttr) error {
 		return err
 	}
 	old := in.size.Load()
+	spoils := in.spoils.Add(1)
 	attr, err := in.fs.client.SetAttr(fid, &ch)
 	if err != nil {
 		return err
 	}
 	in.setAttr(&attr)
 	in.stale.Store(false)
+	if in.spoils.Load() != spoils {
+		in.spoil() // what happened meanwhile may not be among them
+	}
 	in.mu.Lock()
 	if in.data != nil {
 		in.data.rereads.written() // the times of the last read and change are others than the host has seen
