@@ -2,8 +2,8 @@ package goferfs
 
 import "ringfort/gofer/wire"
 
-// Programs that put one file after the other into a directory, as compilers and package managers do, look at the
-// directory in between. What it is like then comes along with the answer to the change, to save asking for it.
+// Some programs that put one file after the other into a directory look at the directory in between. What it is like
+// then comes along with the answer to the change, to save asking for it.
 
 // heedFor is for how many changes of a directory that is the case after somebody looked at it.
 const heedFor = 8

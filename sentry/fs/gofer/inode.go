@@ -268,7 +268,7 @@ func statxTime(t wire.Time) unix.StatxTimestamp { return unix.StatxTimestamp{Sec
 
 // Stat tells everything.
 func (in *inode) Stat(_ vfs.Caller, st *unix.Statx_t) error {
-	if in.IsDir() {
+	if in.IsDir() && !in.fs.shared { // of what others change as well the host is asked each time
 		in.looked(in.stale.Load())
 	}
 	if err := in.refresh(); err != nil {
