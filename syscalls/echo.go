@@ -62,7 +62,7 @@ func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp, read boo
 		return
 	}
 	out := toStat(t, &st)
-	t.EchoStat(fd, &out, [2]steady.Stamp{open, told}, read)
+	t.EchoStat(fd, &out, d.Offset(), [2]steady.Stamp{open, told}, read)
 }
 
 // readOut is called when fd has been read from, which meant d then. Who asks for the attributes of what he has read to the end

@@ -58,13 +58,15 @@ type echo struct {
 	_      uint64
 }
 
-// statEcho is how the stub finds the result of an fstat.
+// statEcho is how the stub finds the result of an fstat, and of what else programs ask about a file that they have just opened.
 type statEcho struct {
 	fd    uint64 // and 1; 0: there is none
 	slots [2]uint32
 	gens  [2]uint64
-	used  uint32 // set by the stub
-	_     [7]uint32
+	used  uint32 // set by the stub, with fstat
+	_     uint32
+	pos   int64 // the offset
+	_     [4]uint32
 	stat  unix.Stat_t
 }
 
@@ -141,17 +143,19 @@ func (a *answerSet) repeat(e *platform.Echo) {
 }
 
 // repeatStat puts the result of an fstat into the area.
-func (a *answerSet) repeatStat(fd int32, st *unix.Stat_t, slots [2]uint32, gens [2]uint64) {
+func (a *answerSet) repeatStat(fd int32, st *unix.Stat_t, offset int64, slots [2]uint32, gens [2]uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.t == nil {
 		return
 	}
 	e := (*statEcho)(unsafe.Add(a.t.mem, offStat))
-	*e = statEcho{fd: uint64(fd) + 1, slots: slots, gens: gens, stat: *st}
+	*e = statEcho{fd: uint64(fd) + 1, pos: offset, slots: slots, gens: gens, stat: *st}
 	if !a.stat {
 		a.stat = true
 		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_FSTAT), findStat)
+		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_IOCTL), findStat)
+		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_LSEEK), findEcho)
 	}
 }
 
@@ -216,7 +220,9 @@ func (a *answerSet) withdraw() {
 	}
 	if a.stat {
 		a.stat = false
-		atomic.StoreUint64(a.t.u64(offAnswers+8*unix.SYS_FSTAT), noAnswer)
+		for _, nr := range [...]uintptr{unix.SYS_FSTAT, unix.SYS_IOCTL, unix.SYS_LSEEK} {
+			atomic.StoreUint64(a.t.u64(offAnswers+8*nr), noAnswer)
+		}
 		atomic.StoreUint64(a.t.u64(offStat), 0)
 	}
 	if a.hand {

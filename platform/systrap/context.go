@@ -431,8 +431,8 @@ func (c *context) Release() {
 func (c *context) Echo(e platform.Echo) { c.answer.repeat(&e) }
 
 // EchoStat implements platform.Echoer.
-func (c *context) EchoStat(fd int32, st unix.Stat_t, slots [2]uint32, gens [2]uint64) (used bool) {
-	c.answer.repeatStat(fd, &st, slots, gens)
+func (c *context) EchoStat(fd int32, st unix.Stat_t, offset int64, slots [2]uint32, gens [2]uint64) (used bool) {
+	c.answer.repeatStat(fd, &st, offset, slots, gens)
 	used, c.statUsed, c.statSet = c.statUsed, false, true
 	return used
 }

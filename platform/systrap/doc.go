@@ -118,7 +118,8 @@
 // answer to such a call in the thread's area (answer.go), with two generations of the clock page (package steady) that say for
 // how long it is true: of what the descriptor means and of what is behind it. The stub gives it again as long as both are
 // what they were (stubEcho, stubStat). read, write, recvfrom and lseek have sixteen echoes a thread, at the lower bits of the
-// descriptor; fstat has one, of the file opened, or read to the end, last, until any call is made. That of a write says that the
+// descriptor; fstat has one, of the file opened, or read to the end, last, until any call is made, with which goes that the file is no
+// terminal and where its offset is. That of a write says that the
 // descriptor means the null device, which nobody watches: then its length is the answer. Such writes are missing in /proc/PID/io.
 //
 // Noted is what a program did before: the same seek twice, a read that found nothing, an fstat behind each open, or behind the
@@ -131,6 +132,7 @@
 //	recv of a stream that is empty, again                        10 ns, 270 by the kernel (native 310)
 //	write to the null device, again                              9 ns, 270–590 by the kernel (native 200)
 //	fstat of the file opened last, with two looks at the clock   90 ns, 800–2900 by the kernel (native 660)
+//	open(…).read() of Python, which asks all three, on one core  14 µs, 38 with that of fstat alone (native 13)
 //	dd of 10⁶ blocks of 512 bytes, zero to null                  0.44–0.61 s, 1.15–1.23 without (native 0.48)
 //	pgbench TPC-B, 8 clients                                     1.97 k/s, 1.50 without
 //

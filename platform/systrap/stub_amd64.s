@@ -15,9 +15,11 @@
 #define WINDOW 0x7fffe00c0000
 
 #define SYS_write 1
+#define SYS_lseek 8
 #define SYS_mmap 9
 #define SYS_rt_sigreturn 15
 #define SYS_exit 60
+#define SYS_ioctl 16
 #define SYS_sigaltstack 131
 #define SYS_getpid 39
 #define SYS_futex 202
@@ -244,7 +246,7 @@ TEXT ·stubEcho(SB),NOSPLIT|NOFRAME,$0
 	JNE	ask
 	TESTL	AX, AX // read
 	JZ	into
-	CMPL	AX, $8 // lseek
+	CMPL	AX, $SYS_lseek
 	JEQ	seek
 	TESTQ	R8, R8
 	JNZ	ask
@@ -288,10 +290,14 @@ stale:
 ask:
 	TESTL	AX, AX
 	JZ	read
+	CMPL	AX, $SYS_lseek
+	JEQ	where
 	MOVL	$1, R11
 	JMP	·stubSave(SB)
 read:
 	JMP	·stubRead(SB)
+where:
+	JMP	·stubStat(SB)
 
 // stubShut closes a descriptor if it may: the bit that it clears tells the Sentry. Nothing is answered of it any more.
 TEXT ·stubShut(SB),NOSPLIT|NOFRAME,$0
@@ -470,7 +476,8 @@ ask:
 	JMP	·stubSave(SB)
 
 // stubStat answers an fstat, or an fstatat of a descriptor itself, if the area has what it returns and the
-// generations that it names in the clock page are what they were. It makes the call if path or result fault, as stubLook.
+// generations that it names in the clock page are what they were; also whether that is a terminal, and where its
+// offset is. It makes the call if path or result fault, as stubLook.
 TEXT ·stubStat(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	0x1b8(GS), CX
 	MOVL	DI, R11
@@ -480,8 +487,31 @@ TEXT ·stubStat(SB),NOSPLIT|NOFRAME,$0
 	KEEP
 	CMPL	AX, $262
 	JEQ	at
+	CMPL	AX, $SYS_ioctl
+	JEQ	terminal
+	CMPL	AX, $SYS_lseek
+	JEQ	offset
 	MOVQ	SI, DX
 	JMP	held
+terminal:
+	CMPL	SI, $0x5401 // TCGETS
+	JNE	ask
+	MOVQ	$-25, BX // ENOTTY
+	JMP	known
+offset:
+	TESTQ	SI, SI
+	JNZ	ask
+	CMPL	DX, $1 // SEEK_CUR
+	JNE	ask
+	MOVQ	0x3c28(CX), BX
+known:
+	MOVQ	$CLOCK, R8
+	HOLDS(0x3c08, 0x3c10)
+	JNE	ask
+	MOVQ	BX, CX
+	RESTORE
+	MOVQ	CX, AX
+	JMP	·stubAnswer(SB)
 at:
 	CMPL	R10, $0x1000 // AT_EMPTY_PATH
 	JNE	ask

@@ -109,14 +109,15 @@ func (t *Task) AskedStat(fd int32) {
 // AskedRead notes that t reads from a descriptor.
 func (t *Task) AskedRead(fd int32) { t.habits.openRead.followed(fd) }
 
-// EchoStat has the platform answer fstat(2) of a descriptor that was just opened, or read to the end, if that is the next call.
-func (t *Task) EchoStat(fd int32, st *unix.Stat_t, stamps [2]steady.Stamp, read bool) {
+// EchoStat has the platform answer fstat(2) of a descriptor of a regular file that was just opened, or read to the end, if that is
+// the next call, and what it says about terminals and its offset.
+func (t *Task) EchoStat(fd int32, st *unix.Stat_t, offset int64, stamps [2]steady.Stamp, read bool) {
 	p, ok := t.ctx.(platform.Echoer)
 	if !ok {
 		return
 	}
 	h := &t.habits
-	used := p.EchoStat(fd, *st, [2]uint32{stamps[0].Slot, stamps[1].Slot}, [2]uint64{stamps[0].Gen, stamps[1].Gen})
+	used := p.EchoStat(fd, *st, offset, [2]uint32{stamps[0].Slot, stamps[1].Slot}, [2]uint64{stamps[0].Gen, stamps[1].Gen})
 	if h.stat != nil && !used {
 		h.stat.times = 0
 	}

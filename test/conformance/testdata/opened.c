@@ -255,3 +255,115 @@ static void filtered(void) {
 		}
 }
 CASE(a_filter_sees_it) { both(filtered); }
+
+// Whether a file just opened is a terminal, and where its offset is, is asked between two fstat.
+static long ask_terminal(int fd) {
+	char t[64];
+	return syscall(SYS_ioctl, fd, TCGETS, t) < 0 ? -errno : 0;
+}
+static long ask_offset(int fd) {
+	long r = syscall(SYS_lseek, fd, 0, SEEK_CUR);
+	return r < 0 ? -errno : r;
+}
+// habit_all asks for all of it; at is where the offset is.
+static void habit_all(const char *p, long at) {
+	struct stat a, b;
+	for (int i = 0; i < OFTEN; i++) {
+		int fd = ready(p);
+		CHECK(ask_stat(1, fd, &a) == 0 && ask_terminal(fd) == -ENOTTY && ask_offset(fd) == at && ask_offset(fd) == at);
+		CHECK(ask_stat(1, fd, &b) == 0 && !memcmp(&a, &b, sizeof a) && close(fd) == 0);
+	}
+}
+
+// A thread moves the offset, or has the descriptor mean something else, while the caller makes no call.
+static int terminal;
+static void *mover(void *v) {
+	char b[8];
+	while (*turn != 1) sched_yield();
+	switch (change) {
+	case 0: CHECK(lseek(opened, 3, SEEK_SET) == 3); break;
+	case 1: CHECK(lseek(opened, 0, SEEK_SET) == 0 && read(opened, b, 2) == 2); break;
+	case 2: CHECK(pread(opened, b, 2, 1) == 2); break;
+	case 3: CHECK(dup2(terminal, opened) == opened); break;
+	case 4: CHECK(close(opened) == 0); break;
+	}
+	*turn = 2;
+	return v;
+}
+static void moved(void) {
+	char *p = strdup(in("file"));
+	long at = reads ? 5 : 0, offset[] = {3, 2, at, -ESPIPE, -EBADF}, tty[] = {-ENOTTY, -ENOTTY, -ENOTTY, 0, -EBADF};
+	make(p);
+	CHECK(truncate(p, 5) == 0 && (terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY)) >= 0);
+	CHECK((turn = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED);
+	for (int first = 0; first < 2; first++)
+		for (change = 0; change < 5; change++) {
+			pthread_t t;
+			*turn = 0;
+			CHECK(pthread_create(&t, 0, mover, 0) == 0);
+			habit_all(p, at);
+			opened = ready(p);
+			for (*turn = 1; *turn != 2;) {
+			}
+			errno = change;
+			if (first) CHECK(ask_terminal(opened) == tty[change]);
+			CHECK(ask_offset(opened) == offset[change]);
+			CHECK(ask_terminal(opened) == tty[change]);
+			CHECK(pthread_join(t, 0) == 0);
+			close(opened);
+		}
+}
+CASE(an_offset_moved) { both(moved); }
+CASE(an_offset_moved_behind_a_read) { reads = 1, both(moved); }
+
+// What the caller does in between is seen, and other questions are not taken for these.
+static void asked(void) {
+	char *p = strdup(in("file")), b[8];
+	make(p);
+	CHECK(truncate(p, 5) == 0);
+	for (int i = 0; i < 10; i++) {
+		reads = i & 1;
+		long at = reads ? 5 : 0;
+		habit_all(p, at);
+		int fd = ready(p), n = -1;
+		switch (i / 2) {
+		case 0:
+			CHECK(lseek(fd, 1, SEEK_SET) == 1 && ask_offset(fd) == 1 && syscall(SYS_read, fd, b, 2) == 2);
+			CHECK(ask_offset(fd) == 3 && syscall(SYS_read, fd, b, 8) == 2 && ask_offset(fd) == 5 && ask_terminal(fd) == -ENOTTY);
+			break;
+		case 1: CHECK(syscall(SYS_lseek, fd, 2, SEEK_CUR) == at + 2 && ask_offset(fd) == at + 2); break;
+		case 2: CHECK(syscall(SYS_lseek, fd, 0, SEEK_END) == 5 && syscall(SYS_lseek, fd, 0, SEEK_SET) == 0 && ask_offset(fd) == 0); break;
+		case 3:
+			CHECK(syscall(SYS_ioctl, fd, FIONREAD, &n) == 0 && n == 5 - at && ask_terminal(fd) == -ENOTTY);
+			CHECK(syscall(SYS_ioctl, fd, TIOCGWINSZ, b) == -1 && errno == ENOTTY && ask_terminal(fd + 1) == -EBADF && ask_offset(fd + 1) == -EBADF);
+			break;
+		case 4:
+			CHECK(close(fd) == 0 && ask_terminal(fd) == -EBADF && ask_offset(fd) == -EBADF);
+			CHECK((fd = reopen(p, O_PATH)) >= 0 && ask_terminal(fd) == -EBADF && ask_offset(fd) == -EBADF);
+			break;
+		}
+		CHECK(close(fd) == 0);
+		// What is no regular file.
+		CHECK((fd = reopen("/dev/ptmx", O_RDWR | O_NOCTTY)) >= 0 && ask_terminal(fd) == 0 && ask_offset(fd) == -ESPIPE && close(fd) == 0);
+		CHECK((fd = reopen(base, O_RDONLY | O_DIRECTORY)) >= 0 && ask_terminal(fd) == -ENOTTY && ask_offset(fd) == 0 && close(fd) == 0);
+	}
+}
+CASE(what_else_is_asked) { both(asked); }
+
+static void filtered_all(void) {
+	char *p = strdup(in("file"));
+	make(p);
+	for (int way = 0; way < 2; way++) {
+		pid_t pid;
+		CHILD(pid) {
+			habit_all(p, 0);
+			int fd = reopen(p, O_RDONLY);
+			forbid_(__LINE__, (int[]){SYS_ioctl, SYS_lseek}, 2, 0);
+			CHECK((way ? ask_terminal(fd) : ask_offset(fd)) == -EXDEV);
+			close(fd), fd = reopen(p, O_RDONLY);
+			CHECK((way ? ask_terminal(fd) : ask_offset(fd)) == -EXDEV);
+		}
+		CHECK(wait_code(pid) == 0);
+	}
+}
+CASE(a_filter_sees_what_else_is_asked) { both(filtered_all); }
