@@ -119,8 +119,8 @@
 // how long it is true: of what the descriptor means and of what is behind it. The stub gives it again as long as both are
 // what they were (stubEcho, stubStat). read, write, recvfrom and lseek have sixteen echoes a thread, at the lower bits of the
 // descriptor; fstat has one, of the file opened, or read to the end, last, until any call is made, with which goes that the file is no
-// terminal and where its offset is. That of a write says that the
-// descriptor means the null device, which nobody watches: then its length is the answer. Such writes are missing in /proc/PID/io.
+// terminal and where its offset is. That of a write says that the descriptor means the null device, which nobody watches: then
+// its length is the answer. Such writes are missing in /proc/PID/io.
 //
 // Noted is what a program did before: the same seek twice, a read that found nothing, an fstat behind each open, or behind the
 // last read. A call in between is not missed, for it disturbs what it changes before it returns. The application can write to

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
 	"ringfort/platform/fdroom"
+	"ringfort/platform/hostcall"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/steady"
 	"ringfort/sentry/usermem"
@@ -223,10 +224,7 @@ func (in *inode) sync(dataOnly bool) error {
 		return in.fs.client.Sync(fid)
 	}
 	defer h.drop(1, closeNow)
-	if dataOnly {
-		return unix.Fdatasync(h.any())
-	}
-	return unix.Fsync(h.any())
+	return hostcall.Sync(h.any(), dataOnly)
 }
 
 // regFile is an open regular file. As long as it is open, in.data stays.
@@ -418,10 +416,7 @@ func (f *regFile) Sync(_ vfs.Caller, dataOnly bool) error {
 		return f.in.sync(dataOnly)
 	}
 	f.in.settle()
-	if dataOnly {
-		return unix.Fdatasync(f.own)
-	}
-	return unix.Fsync(f.own)
+	return hostcall.Sync(f.own, dataOnly)
 }
 
 // Allocate is fallocate(2).

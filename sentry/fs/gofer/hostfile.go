@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/platform"
+	"ringfort/platform/hostcall"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
 )
@@ -307,12 +308,10 @@ func (m *mover) call(bs []usermem.Block) (uintptr, unix.Errno) {
 		if m.trap == unix.SYS_PWRITEV2 {
 			trap = unix.SYS_PWRITE64
 		}
-		got, _, errno := unix.Syscall6(trap, uintptr(m.fd), uintptr(bs[0].Ptr), uintptr(bs[0].Len), uintptr(m.pos), 0, 0)
-		return got, errno
+		return hostcall.Long(false, trap, uintptr(m.fd), uintptr(bs[0].Ptr), uintptr(bs[0].Len), uintptr(m.pos), 0, 0)
 	}
 	// The position in two halves: pos_l, pos_h (preadv2(2)); on 64 bits the first holds all of it.
-	got, _, errno := unix.Syscall6(m.trap, uintptr(m.fd), uintptr(unsafe.Pointer(&m.iov)), uintptr(len(bs)), uintptr(m.pos), 0, uintptr(m.flags))
-	return got, errno
+	return hostcall.Long(false, m.trap, uintptr(m.fd), uintptr(unsafe.Pointer(&m.iov)), uintptr(len(bs)), uintptr(m.pos), 0, uintptr(m.flags))
 }
 
 // tmpName returns a name nobody has.

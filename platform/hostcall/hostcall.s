@@ -1,0 +1,1 @@
+// This file lets package hostcall have functions without a body.
