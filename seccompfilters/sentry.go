@@ -19,8 +19,6 @@ func Sentry(platform string, hostNetwork bool) ([]Rule, error) {
 		return nil, fmt.Errorf("seccomp: no rules for platform %q", platform)
 	}
 	rules := append(append(first, notifications()...), goRuntime()...)
-	rules = append(rules, allowIf(unix.SYS_PRCTL, "a thread that waits for timers is not as late as the runtime's monitor may be (package hostcall)",
-		eq(0, unix.PR_SET_TIMERSLACK), eq(1, 50_000)))
 	rules = append(rules, unixSockets()...)
 	rules = append(rules, hostFiles()...)
 	rules = append(rules, network()...)

@@ -15,17 +15,10 @@ import (
 
 // receive waits for the thread to sleep, and keeps the notification's ID for
 // answer.
-func (t *thread) receive() error { return t.receiveBy(unotify.Receive) }
-
-// receiveLong is receive where that may take long; others says that somebody wants our processor.
-func (t *thread) receiveLong(others bool) error {
-	return t.receiveBy(func(fd int, n *unotify.Notification) unix.Errno { return unotify.ReceiveLong(fd, n, others) })
-}
-
-func (t *thread) receiveBy(receive func(int, *unotify.Notification) unix.Errno) error {
+func (t *thread) receive() error {
 	t.note = unotify.Notification{}
 	for {
-		errno := receive(t.listener, &t.note)
+		errno := unotify.Receive(t.listener, &t.note)
 		switch {
 		case errno == 0:
 			t.asleep = t.note.ID

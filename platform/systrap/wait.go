@@ -414,11 +414,7 @@ func (c *context) wait(t *thread) (err error) {
 			if !c.k.pacer.hub.alone() {
 				gosync.Wakep() // for who is to look now
 			}
-			if c.short < nearTurns {
-				err = t.receiveLong(c.ready.Load() > 0)
-			} else {
-				err = t.receive()
-			}
+			err = t.receive()
 			c.slept = true
 			if err == nil && atomic.LoadUint32(state) != stateSentryAlone {
 				// The stub says so before it sleeps: the application has jumped to its code,

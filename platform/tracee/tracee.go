@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ringfort/platform/hostcall"
 	"ringfort/sentry/arch"
 )
 
@@ -28,8 +27,6 @@ type Tracee struct {
 	// Gone, if set, tells that the process has ended, of which the host does not tell while there are threads for others to
 	// wait for: Wait then gives up with ESRCH.
 	Gone func() bool
-
-	status uint32 // that Wait found last
 }
 
 // Ptrace makes a request that does not block.
@@ -53,18 +50,19 @@ func (t *Tracee) SetRegs(r *arch.Registers) error {
 
 // Wait waits for the tracee's next stop or end.
 func (t *Tracee) Wait() (unix.WaitStatus, error) {
+	var status uint32
 	flags := uintptr(unix.WALL)
 	if t.Gone != nil {
 		flags |= unix.WNOHANG
 	}
 	for pause := 10 * time.Microsecond; ; pause = min(2*pause, time.Millisecond) {
-		tid, errno := hostcall.Long(false, unix.SYS_WAIT4, uintptr(t.TID), uintptr(unsafe.Pointer(&t.status)), flags, 0, 0, 0)
+		tid, _, errno := syscall.Syscall6(syscall.SYS_WAIT4, uintptr(t.TID), uintptr(unsafe.Pointer(&status)), flags, 0, 0, 0)
 		switch {
 		case errno == unix.EINTR:
 		case errno != 0:
 			return 0, errno
 		case tid != 0:
-			return unix.WaitStatus(t.status), nil
+			return unix.WaitStatus(status), nil
 		case t.Gone():
 			return 0, unix.ESRCH
 		default:

@@ -7,8 +7,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"ringfort/platform/hostcall"
 )
 
 // Requests of ioctl(2) on a listener. Package seccompfilters knows these numbers.
@@ -44,12 +42,6 @@ type Reply struct {
 // end of all threads that have the listener.
 func Receive(fd int, n *Notification) unix.Errno {
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), recv, uintptr(unsafe.Pointer(n)))
-	return errno
-}
-
-// ReceiveLong is Receive where it may take long, as hostcall.Long has it.
-func ReceiveLong(fd int, n *Notification, others bool) unix.Errno {
-	_, errno := hostcall.Long(others, unix.SYS_IOCTL, uintptr(fd), recv, uintptr(unsafe.Pointer(n)), 0, 0, 0)
 	return errno
 }
 

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
-	"ringfort/platform/hostcall"
 	"ringfort/platform/ptrace"
 	"ringfort/platform/systrap"
 	"ringfort/runsc/control"
@@ -86,7 +85,7 @@ func NewSandbox(conf *Config) (control.Sandbox, error) {
 	registerFileSystems(k)
 	// Tasks spend their lives in waiting for stubs: in blocking host calls on ptrace, and
 	// with a processor in their hands on systrap. A few more let the others go on at once.
-	hostcall.Processors(max(4, 2*runtime.NumCPU()))
+	runtime.GOMAXPROCS(max(4, 2*runtime.NumCPU()))
 	return &sandbox{conf: conf, k: k, log: log, containers: map[string]*container{}}, nil
 }
 

@@ -3,7 +3,6 @@ package export
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"sync"
 
@@ -51,8 +50,6 @@ func Main() int {
 
 // serve runs until every connection has ended.
 func serve(conf *Config, roots []*os.File, proc *os.File) int {
-	// Those that sleep in their system calls keep their processors for some time.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(roots)+1))
 	var wg sync.WaitGroup
 	status := 0
 	var mu sync.Mutex // guards status

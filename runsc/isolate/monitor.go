@@ -4,55 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// MonitorSlack is how late the monitor of Go's runtime may wake up. compileall took 3.5 % less time with ten milliseconds
-// than with one on two cores, and 6.5 % less on one.
-const MonitorSlack = 10 * time.Millisecond
+// MonitorSlack is how late the monitor of Go's runtime may wake up.
+const MonitorSlack = time.Millisecond
 
 // RelaxMonitor lets the monitor thread of Go's runtime oversleep by up to MonitorSlack. For some milliseconds after any
 // call that lost its processor it looks every 20 µs for more of them, with the 50 µs of slack that a thread has: ten
 // thousand times a second, on the application's core as likely as on ours, where each interrupt by the timer takes 30 µs if
-// the machine is a virtual one. What it looks for can wait: those who wait for applications, or for files, give their
-// processors away before others miss them (package hostcall).
+// the machine is a virtual one. What it looks for can wait: those who wait for applications do not need their
+// processors taken from them.
 //
-// A thread that the monitor itself starts inherits the slack (PR_SET_TIMERSLACK, prctl(2)), and timers that such a one
-// waits for are late by up to as much, until hostcall.Prompt is called on it. So some are started before: as many as most
-// sandboxes need.
+// A thread that the monitor itself starts, which is rare, inherits the slack (PR_SET_TIMERSLACK, prctl(2)). Timers that
+// such a one waits for are late by up to as much, beside the millisecond to which Go rounds them up.
 //
 // /proc is still the host's, and the caller has CAP_SYS_NICE in its user namespace.
 func RelaxMonitor() error {
-	startThreads(spareThreads)
 	tid, err := monitor()
 	if err != nil {
 		return err
 	}
 	return os.WriteFile("/proc/"+tid+"/timerslack_ns", strconv.AppendInt(nil, MonitorSlack.Nanoseconds(), 10), 0)
-}
-
-// spareThreads is how many threads the runtime has to begin with. One takes 20 KiB or so of the host's memory.
-const spareThreads = 8
-
-// startThreads has the runtime start n threads, which it keeps for goroutines that need one.
-func startThreads(n int) {
-	var here, done sync.WaitGroup
-	here.Add(n)
-	for range n {
-		done.Go(func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			here.Done()
-			here.Wait() // with a thread of its own, as all the others
-		})
-	}
-	done.Wait()
 }
 
 // monitor returns the number, in /proc, of the thread that sleeps in nanosleep(2): no other is ever found at it.

@@ -54,11 +54,3 @@ func TestRelaxMonitor(t *testing.T) {
 		t.Errorf("%d threads have been changed, want 1", changed)
 	}
 }
-
-func TestStartThreads(t *testing.T) {
-	const n = 40
-	startThreads(n)
-	if got := len(slacks(t)); got < n {
-		t.Errorf("there are %d threads, want %d", got, n)
-	}
-}

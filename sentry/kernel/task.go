@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringfort/platform"
-	"ringfort/platform/hostcall"
 	"ringfort/sentry/arch"
 	"ringfort/sentry/auth"
 	"ringfort/sentry/ipc"
@@ -58,7 +57,6 @@ type Task struct {
 	wake     chan struct{}
 	notified atomic.Bool
 	parked   atomic.Bool // awaken makes its goroutine ready
-	sleeps   uint32      // how often it was parked; owner only
 
 	mmp     atomic.Pointer[mm.MemoryManager]
 	fds     atomic.Pointer[vfs.FDTable]
@@ -210,10 +208,6 @@ func (t *Task) armTimer(left int64) {
 // sleep waits until t is awakened or the deadline, for which t.timer is armed,
 // has come.
 func (t *Task) sleep(deadline int64) (expired bool) {
-	const seldom = 16 // our thread, which comes to most of its work from here, is another one each time
-	if t.sleeps++; t.sleeps%seldom == 1 {
-		hostcall.Prompt()
-	}
 	t.parked.Store(true)
 	defer func() {
 		if !t.parked.CompareAndSwap(true, false) {

@@ -4,7 +4,6 @@ import (
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
 	"ringfort/platform/fdroom"
-	"ringfort/platform/hostcall"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/steady"
 	"ringfort/sentry/usermem"
@@ -224,7 +223,10 @@ func (in *inode) sync(dataOnly bool) error {
 		return in.fs.client.Sync(fid)
 	}
 	defer h.drop(1, closeNow)
-	return hostcall.Sync(h.any(), dataOnly)
+	if dataOnly {
+		return unix.Fdatasync(h.any())
+	}
+	return unix.Fsync(h.any())
 }
 
 // regFile is an open regular file. As long as it is open, in.data stays.
@@ -416,7 +418,10 @@ func (f *regFile) Sync(_ vfs.Caller, dataOnly bool) error {
 		return f.in.sync(dataOnly)
 	}
 	f.in.settle()
-	return hostcall.Sync(f.own, dataOnly)
+	if dataOnly {
+		return unix.Fdatasync(f.own)
+	}
+	return unix.Fsync(f.own)
 }
 
 // Allocate is fallocate(2).

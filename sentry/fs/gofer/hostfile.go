@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ringfort/platform"
-	"ringfort/platform/hostcall"
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
 )
@@ -308,10 +307,12 @@ func (m *mover) call(bs []usermem.Block) (uintptr, unix.Errno) {
 		if m.trap == unix.SYS_PWRITEV2 {
 			trap = unix.SYS_PWRITE64
 		}
-		return hostcall.Long(false, trap, uintptr(m.fd), uintptr(bs[0].Ptr), uintptr(bs[0].Len), uintptr(m.pos), 0, 0)
+		got, _, errno := unix.Syscall6(trap, uintptr(m.fd), uintptr(bs[0].Ptr), uintptr(bs[0].Len), uintptr(m.pos), 0, 0)
+		return got, errno
 	}
 	// The position in two halves: pos_l, pos_h (preadv2(2)); on 64 bits the first holds all of it.
-	return hostcall.Long(false, m.trap, uintptr(m.fd), uintptr(unsafe.Pointer(&m.iov)), uintptr(len(bs)), uintptr(m.pos), 0, uintptr(m.flags))
+	got, _, errno := unix.Syscall6(m.trap, uintptr(m.fd), uintptr(unsafe.Pointer(&m.iov)), uintptr(len(bs)), uintptr(m.pos), 0, uintptr(m.flags))
+	return got, errno
 }
 
 // tmpName returns a name nobody has.

@@ -3,11 +3,9 @@ package goferfs
 import (
 	"os"
 	"sync/atomic"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"ringfort/gofer/wire"
-	"ringfort/platform/hostcall"
 	"ringfort/platform/unotify"
 )
 
@@ -26,7 +24,6 @@ type rester struct {
 	note      unotify.Notification // of the leader
 	dry       bool                 // of the leader: there was no more to be read when it last looked
 	full      bool                 // of the leader: the gofer sleeps because it cannot send
-	polled    [2]unix.PollFd       // of the leader
 }
 
 // listen asks the gofer for a listener. Without one, or without wake-ups on one core, it sleeps in recvmsg.
@@ -75,12 +72,11 @@ func (c *Client) recvRested(b []byte) (int, error) {
 // rest waits until the gofer sleeps, or until there may be something to read although it sleeps. It wakes the gofer again
 // if there are requests that it has not seen. Only the leader calls it.
 func (c *Client) rest() {
-	c.polled = [2]unix.PollFd{{Fd: c.listener.Load(), Events: unix.POLLIN}, {Fd: int32(c.connFD)}}
-	fds := &c.polled
+	fds := [2]unix.PollFd{{Fd: c.listener.Load(), Events: unix.POLLIN}, {Fd: int32(c.connFD)}}
 	if c.asleep.Load() != 0 || c.syncs.Load() > 0 {
 		fds[1].Events = unix.POLLIN // else only the end wakes us: what is sent would do so on another core
 	}
-	if _, errno := hostcall.Long(false, unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0, 0, 0); errno != 0 {
+	if _, err := unix.Poll(fds[:], -1); err != nil {
 		return
 	}
 	switch got := fds[0].Revents; {

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ringfort/platform/hostcall"
 	"ringfort/sentry/arch"
 	"ringfort/sentry/usermem"
 	"ringfort/sentry/vfs"
@@ -223,4 +222,4 @@ func (r *regular) Seek(_ vfs.Caller, _ *vfs.Description, off int64, whence int32
 }
 
 // Sync implements vfs.Syncer.
-func (r *regular) Sync(vfs.Caller, bool) error { return hostcall.Sync(r.fd, false) }
+func (r *regular) Sync(vfs.Caller, bool) error { return unix.Fsync(r.fd) }

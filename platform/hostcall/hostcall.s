@@ -1,1 +1,0 @@
-// This file lets package hostcall have functions without a body.
