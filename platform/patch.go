@@ -87,9 +87,10 @@ type Echoer interface {
 	Answerer
 	// Echo has a call answered as it was. The owner calls it while the application does not run.
 	Echo(e Echo)
-	// EchoStat has fstat(2) of a descriptor of a regular file answered with st, a struct stat, until any call is made, and as
-	// long as the first of the generations holds, TCGETS of ioctl_tty(2) with ENOTTY and lseek(2) to where it is with offset. It
-	// reports whether it came to the first of these the last time. Called as Echo.
+	// EchoStat has fstat(2) of a descriptor of a regular file answered with st, a struct stat. As long as the first of the
+	// generations is what it was, whatever the second is, TCGETS of ioctl_tty(2) is answered with ENOTTY, and lseek(2) to where
+	// the offset is with offset. All that ends with the next call that is made. EchoStat reports whether an fstat was answered
+	// so since it was called last. Called as Echo.
 	EchoStat(fd int32, st unix.Stat_t, offset int64, slots [2]uint32, gens [2]uint64) (used bool)
 }
 

@@ -109,8 +109,8 @@ func (t *Task) AskedStat(fd int32) {
 // AskedRead notes that t reads from a descriptor.
 func (t *Task) AskedRead(fd int32) { t.habits.openRead.followed(fd) }
 
-// EchoStat has the platform answer fstat(2) of a descriptor of a regular file that was just opened, or read to the end, if that is
-// the next call, and what it says about terminals and its offset.
+// EchoStat has the platform answer fstat(2) of a descriptor of a regular file that was just opened, or read to the end, that it
+// is no terminal, and where its offset is, until the next call that it cannot answer.
 func (t *Task) EchoStat(fd int32, st *unix.Stat_t, offset int64, stamps [2]steady.Stamp, read bool) {
 	p, ok := t.ctx.(platform.Echoer)
 	if !ok {
