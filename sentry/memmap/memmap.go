@@ -34,6 +34,13 @@ type File interface {
 	Internal(r Range, at usermem.Access) (usermem.Block, error)
 }
 
+// Exact is a Mappable that may be short of room, so that it is not to be asked
+// for pages that nobody has touched.
+type Exact interface {
+	// Exact reports whether that is so for n bytes. It is called as the methods of Mappable.
+	Exact(n uint64) bool
+}
+
 // Mappable is an object whose pages can be mapped. Methods are called with
 // locks of a MemoryManager held and must not call back into one.
 type Mappable interface {

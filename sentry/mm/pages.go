@@ -182,7 +182,11 @@ func (m *MemoryManager) populate(v *vma, a usermem.Addr, at usermem.Access) erro
 	start := a.RoundDown()
 	if !v.whole(usermem.Addr(gap.Len())) {
 		// Map forward from a bit before a: programs run and read forward.
-		if back := usermem.Addr(16 * usermem.PageSize); start-gap.Start > back {
+		back := usermem.Addr(16 * usermem.PageSize)
+		if o, ok := v.obj.(memmap.Exact); ok && o.Exact(aroundBytes) {
+			back = 0
+		}
+		if start-gap.Start > back {
 			gap.Start = start - back
 		}
 		if gap.Len() > aroundBytes {

@@ -29,7 +29,7 @@ type SharedMemory struct {
 // held by the caller until Release.
 func NewSharedMemory(f *pgalloc.File, size uint64, name string, ino uint64) *SharedMemory {
 	up, _ := usermem.Addr(size).RoundUp()
-	return &SharedMemory{pages: pgalloc.NewObject(f), size: uint64(up), name: name, ino: ino, held: true}
+	return &SharedMemory{pages: pgalloc.NewObject(f, nil), size: uint64(up), name: name, ino: ino, held: true}
 }
 
 // Release ends the hold of the maker.

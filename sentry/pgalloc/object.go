@@ -4,6 +4,9 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"ringfort/sentry/memmap"
 	"ringfort/sentry/usermem"
@@ -18,9 +21,11 @@ const growMax = 256 << 10
 //
 // Object.mu is a leaf but for File.mu.
 type Object struct {
-	f    *File
-	mu   sync.RWMutex
-	runs []extent // sorted by off, not overlapping
+	f     *File
+	quota *Quota
+	used  atomic.Uint64 // bytes in runs; changed with mu held
+	mu    sync.RWMutex
+	runs  []extent // sorted by off, not overlapping
 }
 
 // extent says that [off, off+len(at)) of the object is in at.
@@ -31,8 +36,8 @@ type extent struct {
 
 func (e extent) end() uint64 { return e.off + e.at.Len() }
 
-// NewObject returns an empty object in f.
-func NewObject(f *File) *Object { return &Object{f: f} }
+// NewObject returns an empty object in f whose pages are counted in quota.
+func NewObject(f *File, quota *Quota) *Object { return &Object{f: f, quota: quota} }
 
 // File returns the memory file the pages are in.
 func (o *Object) File() *File { return o.f }
@@ -88,7 +93,8 @@ func (o *Object) With(off, n uint64, fn func(b []byte, length int) bool) {
 // Acquire returns the pages that hold [off, off+n), page multiples, or a
 // shorter start of it, allocating them if need be, with a reference for the
 // caller on each. limit is the page-rounded end beyond which nothing is
-// allocated ahead.
+// allocated ahead. Where the quota is short of room it allocates no more than the
+// page at off.
 func (o *Object) Acquire(off, n, limit uint64) (memmap.Range, error) {
 	o.mu.RLock()
 	r, _, ok := o.lookup(off, n)
@@ -101,55 +107,57 @@ func (o *Object) Acquire(off, n, limit uint64) (memmap.Range, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	r, err := o.fill(off, n, limit)
+	least := n
+	if !o.quota.Roomy(n) {
+		least = usermem.PageSize
+	}
+	r, err := o.fill(off, least, n, limit)
 	if err == nil {
 		o.f.IncRef(r)
 	}
 	return r, err
 }
 
-// Fill makes sure that [off, off+n), rounded out to pages, is backed.
-func (o *Object) Fill(off, n, limit uint64) error {
+// Fill backs [off, off+n), rounded out to pages. It returns how many of the n
+// bytes have pages, and if those are not all of them, why.
+func (o *Object) Fill(off, n, limit uint64) (uint64, error) {
 	end := (off + n + usermem.PageMask) &^ usermem.PageMask
-	off &^= usermem.PageMask
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for off < end {
-		r, err := o.fill(off, end-off, limit)
+	for at := off &^ usermem.PageMask; at < end; {
+		r, err := o.fill(at, end-at, end-at, limit)
 		if err != nil {
-			return err
+			return max(at, off) - off, err
 		}
-		off += r.Len()
+		at += r.Len()
 	}
-	return nil
+	return n, nil
 }
 
-// fill backs a start of [off, off+n) and returns where it is. o.mu is held.
-func (o *Object) fill(off, n, limit uint64) (memmap.Range, error) {
-	r, hole, ok := o.lookup(off, n)
+// fill backs a start of [off, off+n), a hole in it for at least the first least
+// bytes of it, and returns where it is: what the quota leaves room for, ENOSPC
+// if that is nothing. o.mu is held.
+func (o *Object) fill(off, least, n, limit uint64) (memmap.Range, error) {
+	r, _, ok := o.lookup(off, n)
 	if ok {
 		return r, nil
 	}
-	// Allocate ahead as much as the object has already, within bounds, so that
-	// a file written bit by bit ends in few runs.
-	want := hole
-	if i := o.search(off); i > 0 && o.runs[i-1].end() == off {
-		ahead := min(growMax, max(o.runs[i-1].at.Len(), hole))
-		if _, free, used := o.lookup(off, ahead); !used {
-			want = max(hole, free)
-		}
-	}
-	if off+want > limit {
-		want = max(hole, limit-min(limit, off))
+	_, hole, _ := o.lookup(off, least)
+	want := o.quota.take(o.ahead(off, hole, limit))
+	if want == 0 {
+		return r, unix.ENOSPC
 	}
 	at, err := o.f.Allocate(want, usermem.PageSize)
 	if err != nil && want > hole {
+		o.quota.give(want - hole)
 		want = hole
 		at, err = o.f.Allocate(want, usermem.PageSize)
 	}
 	if err != nil {
+		o.quota.give(want)
 		return r, err
 	}
+	o.used.Add(want)
 	i := o.search(off)
 	if i > 0 && o.runs[i-1].end() == off && o.runs[i-1].at.End == at.Start {
 		o.runs[i-1].at.End = at.End
@@ -158,6 +166,22 @@ func (o *Object) fill(off, n, limit uint64) (memmap.Range, error) {
 	}
 	at.End = at.Start + min(n, at.Len())
 	return at, nil
+}
+
+// ahead returns how much to allocate for a hole at off: as much more as the
+// object has before it, within bounds, so that a file written bit by bit ends
+// in few runs. o.mu is held.
+func (o *Object) ahead(off, hole, limit uint64) uint64 {
+	i := o.search(off)
+	if i == 0 || o.runs[i-1].end() != off {
+		return hole
+	}
+	want := min(growMax, max(o.runs[i-1].at.Len(), hole), max(limit, off)-off)
+	if want <= hole || !o.quota.Roomy(want) {
+		return hole
+	}
+	_, free, _ := o.lookup(off, want)
+	return max(hole, free)
 }
 
 // Punch frees the pages wholly within [off, end) and clears the rest of it.
@@ -206,9 +230,13 @@ func (o *Object) drop(off, end uint64) {
 		freed = append(freed, cut.at)
 	}
 	o.runs = slices.Replace(o.runs, i, j, keep...)
+	for _, r := range freed {
+		o.used.Add(-r.Len())
+	}
 	o.mu.Unlock()
 	for _, r := range freed {
 		o.f.DecRef(r)
+		o.quota.give(r.Len())
 	}
 }
 
@@ -216,11 +244,4 @@ func (o *Object) drop(off, end uint64) {
 func (o *Object) Release() { o.drop(0, ^uint64(0)&^usermem.PageMask) }
 
 // Used returns the bytes backed by pages.
-func (o *Object) Used() (n uint64) {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	for _, e := range o.runs {
-		n += e.at.Len()
-	}
-	return n
-}
+func (o *Object) Used() uint64 { return o.used.Load() }

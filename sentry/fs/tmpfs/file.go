@@ -81,37 +81,33 @@ func (in *inode) bring(c vfs.Caller, off uint64, r memmap.Range) error {
 	return b.Bring(pgalloc.Pages(r))
 }
 
-// Write copies pages in. Only size and allocation are under the inode's lock.
+// Write copies pages in.
 func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src seq, off int64) (int64, int64, error) {
-	in := f.in
+	done, end, err := f.in.write(c, src, off, d.Flags()&unix.O_APPEND != 0)
+	if done == 0 {
+		return 0, end, err
+	}
+	vfs.AfterWrite(c, f.in)
+	return done, end, nil
+}
+
+// write copies src to off, or to the end, and returns how much and where that ended. An error may stand beside a part.
+func (in *inode) write(c vfs.Caller, src seq, off int64, atEnd bool) (int64, int64, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if d.Flags()&unix.O_APPEND != 0 {
+	if atEnd {
 		off = in.size.Load()
 	}
-	n, err := vfs.WriteLimit(c, off, src.Len())
-	if err != nil || n == 0 {
-		return 0, off, err
-	}
-	if off > maxSize-int64(n) {
-		return 0, off, unix.EFBIG
-	}
-	if s := in.seals.Load(); s&(unix.F_SEAL_WRITE|unix.F_SEAL_FUTURE_WRITE) != 0 {
-		return 0, off, unix.EPERM
-	} else if s&unix.F_SEAL_GROW != 0 && off+int64(n) > in.size.Load() {
-		if n = int(max(0, in.size.Load()-off)); n == 0 {
-			return 0, off, unix.EPERM
-		}
-	}
-	fit, err := in.allocate(off, int64(n))
-	if fit == 0 {
-		return 0, off, err
-	}
+	n, err := in.room(c, off, src.Len())
 	done := int64(0)
-	for src = src.Take(int(fit)); done < fit; {
-		r, length, ok := in.obj.Hold(uint64(off+done), min(uint64(fit-done), bringMost))
+	for src = src.Take(n); done < int64(n); {
+		r, length, ok := in.obj.Hold(uint64(off+done), uint64(min(int64(n)-done, bringMost)))
 		if !ok {
-			break // punched under us
+			got := int64(0)
+			if got, err = in.allocate(off+done, int64(n)-done); got == 0 {
+				break
+			}
+			continue
 		}
 		k := 0
 		if err = in.bring(c, uint64(off+done), r); err == nil {
@@ -124,65 +120,45 @@ func (f *regFile) Write(c vfs.Caller, d *vfs.Description, src seq, off int64) (i
 		}
 		src = src.Drop(k)
 	}
-	if end := off + done; end > in.size.Load() {
-		in.setSize(end)
+	if end := off + done; done > 0 {
+		if end > in.size.Load() {
+			in.setSize(end)
+		}
+		in.touch(c)
 	}
-	if done == 0 {
-		return 0, off, err
+	return done, off + done, err
+}
+
+// room returns how many of n bytes c may write at off, but for what the file system has room for. in.mu is held.
+func (in *inode) room(c vfs.Caller, off int64, n int) (int, error) {
+	n, err := vfs.WriteLimit(c, off, n)
+	if err != nil || n == 0 {
+		return 0, err
 	}
-	in.touch(c)
-	in.mu.Unlock()
-	vfs.AfterWrite(c, in)
-	in.mu.Lock()
-	return done, off + done, nil
+	if off > maxSize-int64(n) {
+		return 0, unix.EFBIG
+	}
+	if s := in.seals.Load(); s&(unix.F_SEAL_WRITE|unix.F_SEAL_FUTURE_WRITE) != 0 {
+		return 0, unix.EPERM
+	} else if s&unix.F_SEAL_GROW != 0 && off+int64(n) > in.size.Load() {
+		if n = int(max(0, in.size.Load()-off)); n == 0 {
+			return 0, unix.EPERM
+		}
+	}
+	return n, nil
 }
 
 // allocate backs [off, off+n) and returns how much of it there was room for. in.mu is held.
 func (in *inode) allocate(off, n int64) (int64, error) {
+	limit := off + n
 	if in.fs.opts.Size == 0 {
-		limit := roundUp(max(in.size.Load(), off+n))
-		if err := in.obj.Fill(uint64(off), uint64(n), uint64(limit)); err != nil {
-			return 0, unix.ENOSPC
-		}
-		in.recount()
-		return n, nil
+		limit = max(limit, in.size.Load())
 	}
-	// With a limit all at once if there is room even where nothing is backed yet.
-	if most := n + 2*usermem.PageSize; in.fs.charge(most) == nil {
-		start := off &^ usermem.PageMask
-		err := in.obj.Fill(uint64(start), uint64(roundUp(off+n)-start), uint64(roundUp(off+n)))
-		in.fs.used.Add(-most)
-		in.recount()
-		if err != nil {
-			return 0, unix.ENOSPC
-		}
-		return n, nil
+	k, err := in.obj.Fill(uint64(off), uint64(n), uint64(roundUp(limit)))
+	if err != nil {
+		err = unix.ENOSPC
 	}
-	// Else page by page, as much as fits.
-	done := int64(0)
-	for done < n {
-		at := off + done
-		step := min(n-done, usermem.PageSize-at&usermem.PageMask)
-		if _, _, ok := in.obj.Lookup(uint64(at), 1); !ok {
-			if err := in.fs.charge(usermem.PageSize); err != nil {
-				return done, err
-			}
-			in.charged += usermem.PageSize
-			page := uint64(at) &^ usermem.PageMask
-			if err := in.obj.Fill(page, usermem.PageSize, page+usermem.PageSize); err != nil {
-				return done, unix.ENOSPC
-			}
-		}
-		done += step
-	}
-	return done, nil
-}
-
-// recount brings the bytes charged to what is backed. in.mu is held.
-func (in *inode) recount() {
-	used := int64(in.obj.Used())
-	in.fs.used.Add(used - in.charged)
-	in.charged = used
+	return int64(k), err
 }
 
 func roundUp(n int64) int64 { return (n + usermem.PageMask) &^ usermem.PageMask }
@@ -208,7 +184,6 @@ func (in *inode) truncate(c vfs.Caller, size int64) error {
 	in.setSize(size)
 	if size < old {
 		in.obj.Punch(uint64(size), uint64(roundUp(old)))
-		in.recount()
 	}
 	in.touch(c)
 	in.mu.Unlock()
@@ -258,7 +233,6 @@ func (f *regFile) Allocate(c vfs.Caller, mode uint32, off, length int64) error {
 			return unix.EPERM
 		}
 		in.obj.Punch(uint64(off), uint64(end))
-		in.recount()
 		in.touch(c)
 		in.mu.Unlock()
 		in.mappings.Invalidate(uint64(roundUp(off)), uint64(end)&^usermem.PageMask, true)
@@ -292,22 +266,16 @@ func (in *inode) Pages(off, n uint64, at usermem.Access) (memmap.File, memmap.Ra
 	if off >= end {
 		return nil, memmap.Range{}, memmap.ErrBeyondEnd
 	}
-	n = min(n, end-off)
-	if in.fs.opts.Size > 0 {
-		// Whoever maps more than there is room for gets a bus error, as on Linux.
-		if _, _, ok := in.obj.Lookup(off, usermem.PageSize); !ok {
-			if in.fs.charge(int64(n)) != nil {
-				n = usermem.PageSize
-				if in.fs.charge(usermem.PageSize) != nil {
-					return nil, memmap.Range{}, memmap.ErrBeyondEnd
-				}
-			}
-			in.fs.used.Add(-int64(n)) // counted with the file's next change
-		}
+	r, err := in.obj.Acquire(off, min(n, end-off), end)
+	if err == unix.ENOSPC {
+		// Whoever touches more than there is room for gets a bus error, as on Linux.
+		return nil, memmap.Range{}, memmap.ErrBeyondEnd
 	}
-	r, err := in.obj.Acquire(off, n, end)
 	return in.fs.mem, r, err
 }
+
+// Exact implements memmap.Exact.
+func (in *inode) Exact(n uint64) bool { return !in.fs.quota.Roomy(n) }
 
 // AddMapping notes a mapping; a sealed file refuses writable ones.
 func (in *inode) AddMapping(s memmap.Space, r usermem.Range, off uint64, writable bool) error {

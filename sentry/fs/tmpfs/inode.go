@@ -37,7 +37,6 @@ type inode struct {
 	obj      *pgalloc.Object
 	size     atomic.Int64 // changed by setSize with mu held
 	sized    steady.Mark  // of size
-	charged  int64        // bytes counted in fs.used
 	seals    atomic.Uint32
 	mappings fsutil.Mappings
 }
@@ -64,7 +63,7 @@ func (fs *fileSystem) newInode(c vfs.Caller, mode uint32, uid auth.KUID, gid aut
 		in.cookie = 2 // after "." and ".."
 		in.SetNlink(2)
 	case unix.S_IFREG:
-		in.obj = pgalloc.NewObject(fs.mem)
+		in.obj = pgalloc.NewObject(fs.mem, fs.quota)
 	}
 	return in
 }
@@ -74,7 +73,6 @@ func (in *inode) Destroy() {
 	in.fs.inodes.Add(-1)
 	if in.obj != nil {
 		in.obj.Release()
-		in.fs.used.Add(-in.charged)
 	}
 }
 

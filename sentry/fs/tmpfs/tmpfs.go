@@ -41,7 +41,7 @@ type fileSystem struct {
 	sb      vfs.Superblock
 	mem     *pgalloc.File
 	opts    Options
-	used    atomic.Int64 // bytes of pages
+	quota   *pgalloc.Quota // of the pages
 	inodes  atomic.Int64
 	nextIno atomic.Uint64
 }
@@ -79,6 +79,8 @@ func newFS(mem *pgalloc.File, o Options) *fileSystem {
 	if o.Size == 0 && !o.unlimited {
 		fs.opts.Size = o.Memory / 2 &^ usermem.PageMask // the default of Linux, which it does not show
 	}
+	fs.opts.Size = uint64(roundUp(int64(min(fs.opts.Size, 1<<62))))
+	fs.quota = pgalloc.NewQuota(fs.opts.Size)
 	return fs
 }
 
@@ -178,7 +180,7 @@ func (fs *fileSystem) statFS(vfs.Caller) (unix.Statfs_t, error) {
 	st := unix.Statfs_t{Type: Magic, Bsize: 4096, Frsize: 4096, Namelen: 255}
 	if fs.opts.Size > 0 {
 		st.Blocks = fs.opts.Size / 4096
-		st.Bfree = st.Blocks - min(st.Blocks, uint64(fs.used.Load())/4096)
+		st.Bfree = st.Blocks - min(st.Blocks, fs.quota.Used()/4096)
 		st.Bavail = st.Bfree
 	}
 	if fs.opts.Inodes > 0 {
@@ -186,15 +188,6 @@ func (fs *fileSystem) statFS(vfs.Caller) (unix.Statfs_t, error) {
 		st.Ffree = st.Files - min(st.Files, uint64(fs.inodes.Load()))
 	}
 	return st, nil
-}
-
-// charge counts bytes about to be allocated; ENOSPC if that is too many.
-func (fs *fileSystem) charge(n int64) error {
-	if used := fs.used.Add(n); fs.opts.Size > 0 && n > 0 && uint64(used) > fs.opts.Size {
-		fs.used.Add(-n)
-		return unix.ENOSPC
-	}
-	return nil
 }
 
 // release frees every file, once the last mount is gone.
