@@ -255,7 +255,7 @@ func processVM(t *task, a arguments, write bool) (uintptr, error) {
 		return 0, unix.ESRCH
 	}
 	defer m.DecUsers()
-	remote.IO = m
+	remote = remote.In(m)
 	from, to := remote, local
 	if write {
 		from, to = local, remote

@@ -118,7 +118,7 @@ func (c *Caller) MountNS() *vfs.MountNamespace { return c.mounts }
 func (c *Caller) Limits() *limits.Set { return c.limits }
 
 // Memory implements vfs.Caller: the kernel has none.
-func (c *Caller) Memory() usermem.IO { return usermem.BytesSeq(nil).IO }
+func (c *Caller) Memory() usermem.IO { return usermem.BytesIO(nil) }
 
 // ThreadGroupID implements vfs.Caller.
 func (c *Caller) ThreadGroupID() int32 { return 0 }

@@ -477,7 +477,7 @@ func (t *Task) IovecSeq(addr usermem.Addr, count int32) (usermem.Seq, error) {
 	if err := usermem.CopyInSlice(m, addr, raw); err != nil {
 		return usermem.Seq{}, err
 	}
-	ranges := make([]usermem.Range, 0, count)
+	ranges := make([]usermem.Range, 0, len(few))
 	total := uint64(0)
 	for _, v := range raw {
 		base, n := usermem.Addr(v[0]), v[1]

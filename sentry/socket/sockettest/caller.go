@@ -90,7 +90,7 @@ func (c *Caller) Limits() *limits.Set { return limits.New() }
 func (c *Caller) Memory() usermem.IO { return c.mem }
 
 // SetMemory makes b, addressed from 0, the caller's memory.
-func (c *Caller) SetMemory(b []byte) { c.mem = usermem.BytesSeq(b).IO }
+func (c *Caller) SetMemory(b []byte) { c.mem = usermem.BytesIO(b) }
 
 // ThreadGroupID returns 1.
 func (c *Caller) ThreadGroupID() int32 { return 1 }
