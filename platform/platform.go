@@ -144,11 +144,31 @@ const (
 	EventInterrupt
 )
 
-// Event is why the kernel is needed.
+// EventFlags say more of an Event.
+type EventFlags uint8
+
+const (
+	// The call site of an EventSyscall is worth patching (see Patcher).
+	SiteHot EventFlags = 1 << iota
+	// It has trapped for the first time.
+	SiteNew
+	// Of the registers only those of a system call, RAX and OrigRax are in r: a Loader has the
+	// rest, and the next Switch goes on with that and RAX if it is not asked for it.
+	Partial
+)
+
+// Event is why the kernel is needed. It has no more than four words, so that the
+// compiler returns it in registers. What it points to is true until the next Switch.
 type Event struct {
-	Kind EventKind
-	// For EventFault: the signal a Linux kernel would send, its si_code and its
-	// si_addr, and for memory faults what was tried, as far as is known.
+	Kind  EventKind
+	Flags EventFlags
+	Fault *Fault // of an EventFault
+	Late  *Late  // nil if there is nothing of that
+}
+
+// Fault is an exception of the application: the signal a Linux kernel would send, its si_code and
+// its si_addr, and for memory faults what was tried, as far as is known.
+type Fault struct {
 	Signal  int32
 	Code    int32
 	Addr    uintptr
@@ -156,16 +176,18 @@ type Event struct {
 	Execute bool
 	// AccessKnown is false if the platform cannot tell reads from writes.
 	AccessKnown bool
-	// For EventSyscall: the call site is worth patching (see Patcher), or has trapped for the first time.
-	Hot, New bool
-	// Of the registers only those of a system call, RAX and OrigRax are in r: a Loader has the
-	// rest, and the next Switch goes on with that and RAX if it is not asked for it.
-	Partial bool
-	// Read is how much of what a Reader was to hand out was read since the last Event, in bytes.
+}
+
+// Late is what the application has done since the last Event without the kernel.
+type Late struct {
+	// Read is how much of what a Reader was to hand out was read, in bytes.
 	Read uint32
 	// Closed are the descriptors, bit n for descriptor n, that a Closer has closed, for the kernel to do it now.
 	Closed uint64
 }
+
+// Is reports whether one of the flags is set.
+func (e Event) Is(f EventFlags) bool { return e.Flags&f != 0 }
 
 // ErrDead is returned by Switch when the host execution context is gone (its
 // process was killed from outside). The task cannot continue.

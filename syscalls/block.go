@@ -12,7 +12,7 @@ import (
 
 type (
 	task      = kernel.Task
-	arguments = arch.SyscallArguments
+	arguments = *arch.SyscallArguments // true until the call returns
 	addr      = usermem.Addr
 )
 

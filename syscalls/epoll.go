@@ -109,7 +109,8 @@ func millisDeadline(t *task, ms int32) int64 {
 func epollUntil(t *task, a arguments, deadline int64) (uintptr, error) {
 	n, err := doEpoll(t, a, deadline)
 	if err == wait.ErrInterrupted {
-		return 0, t.RestartWith(func(t *task) (uintptr, error) { return epollUntil(t, a, deadline) })
+		kept := *a
+		return 0, t.RestartWith(func(t *task) (uintptr, error) { return epollUntil(t, &kept, deadline) })
 	}
 	return n, err
 }

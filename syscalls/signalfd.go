@@ -13,14 +13,15 @@ var signalfdCalls = []Call{
 
 // Signalfd is signalfd(2) as it was without flags.
 func Signalfd(t *task, a arguments) (uintptr, error) {
-	a[3] = 0
-	return Signalfd4(t, a)
+	return makeSignalfd(t, a, 0)
 }
 
-// Signalfd4 is signalfd(2): it makes a descriptor, or changes the signals of
-// one.
-func Signalfd4(t *task, a arguments) (uintptr, error) {
-	fd, flags := a[0].Int(), a[3].Uint()
+// Signalfd4 is signalfd(2).
+func Signalfd4(t *task, a arguments) (uintptr, error) { return makeSignalfd(t, a, a[3].Uint()) }
+
+// makeSignalfd makes a descriptor, or changes the signals of one.
+func makeSignalfd(t *task, a arguments, flags uint32) (uintptr, error) {
+	fd := a[0].Int()
 	if flags&^(unix.SFD_CLOEXEC|unix.SFD_NONBLOCK) != 0 {
 		return 0, unix.EINVAL
 	}

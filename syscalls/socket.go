@@ -271,13 +271,13 @@ func awaitConnect(t *task, s socket.Socket, to []byte, begun error) error {
 
 // Accept is accept(2).
 func Accept(t *task, a arguments) (uintptr, error) {
-	a[3] = 0
-	return Accept4(t, a)
+	return accept(t, a, 0)
 }
 
 // Accept4 is accept4(2).
-func Accept4(t *task, a arguments) (uintptr, error) {
-	flags := a[3].Uint()
+func Accept4(t *task, a arguments) (uintptr, error) { return accept(t, a, a[3].Uint()) }
+
+func accept(t *task, a arguments, flags uint32) (uintptr, error) {
 	if flags&^(unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC) != 0 {
 		return 0, unix.EINVAL
 	}

@@ -35,7 +35,8 @@ type context struct {
 	place  placement
 	vigil  vigil // over thread
 	xstate []byte
-	locked bool // the owner to its OS thread
+	last   platform.Fault // of the last event
+	locked bool           // the owner to its OS thread
 }
 
 // Switch implements platform.Context.
@@ -86,7 +87,7 @@ func (c *context) run(r *arch.Registers) (platform.Event, error) {
 	if err := t.SetRegs(r); err != nil {
 		// The registers are the application's (sigreturn): a bad RIP or base.
 		if err == unix.EIO {
-			return platform.Event{Kind: platform.EventFault, Signal: int32(unix.SIGSEGV), Code: 0x80}, nil
+			return c.faulted(platform.Fault{Signal: int32(unix.SIGSEGV), Code: 0x80}), nil
 		}
 		return platform.Event{}, c.dead(err)
 	}
@@ -130,13 +131,19 @@ func (c *context) fault(sig unix.Signal, r *arch.Registers) (platform.Event, err
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
 		// si_code above 0 is the kernel's own (sigaction(2)).
 		if info.code > 0 {
-			return platform.Event{
-				Kind: platform.EventFault, Signal: int32(sig), Code: info.code, Addr: uintptr(info.addr),
+			return c.faulted(platform.Fault{
+				Signal: int32(sig), Code: info.code, Addr: uintptr(info.addr),
 				Execute: sig == unix.SIGSEGV && info.addr == r.Rip,
-			}, nil
+			}), nil
 		}
 	}
 	return platform.Event{Kind: platform.EventInterrupt}, nil
+}
+
+// faulted returns the event of f.
+func (c *context) faulted(f platform.Fault) platform.Event {
+	c.last = f
+	return platform.Event{Kind: platform.EventFault, Fault: &c.last}
 }
 
 func (c *context) dead(err error) error {

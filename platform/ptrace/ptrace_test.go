@@ -73,7 +73,7 @@ func TestSwitchEvents(t *testing.T) {
 	}
 	regs.Rax = 4242
 	ev, err = c.Switch(as, regs, fp)
-	if err != nil || ev.Kind != platform.EventFault || ev.Addr != 0x600000 || ev.Signal != 11 {
+	if err != nil || ev.Kind != platform.EventFault || ev.Fault.Addr != 0x600000 || ev.Fault.Signal != 11 {
 		t.Fatalf("second switch: %+v, %v, rip %#x", ev, err, regs.Rip)
 	}
 	if regs.Rax != 4242 {

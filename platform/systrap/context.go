@@ -67,6 +67,9 @@ type context struct {
 	statSet  bool // there is a statEcho
 	statUsed bool // the last one was used
 
+	fault platform.Fault // of the last event
+	late  platform.Late  // likewise
+
 	carried carried
 	watched atomic.Bool   // see expect
 	since   atomic.Uint64 // when it was interrupted last, in ticks
@@ -83,7 +86,8 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	if r.Rip >= 1<<47 && !c.left {
 		// The processor would refuse it in the stub's own code.
 		c.carried.wanted = false
-		return platform.Event{Kind: platform.EventFault, Signal: int32(unix.SIGSEGV), Code: siKernel}, nil
+		c.fault = platform.Fault{Signal: int32(unix.SIGSEGV), Code: siKernel}
+		return platform.Event{Kind: platform.EventFault, Fault: &c.fault}, nil
 	}
 	t := c.thread
 	c.carried.done = false
@@ -93,7 +97,11 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 	if !c.state.CompareAndSwap(idle, running) {
 		c.state.Store(idle)
 		c.carried.wanted = false
-		return platform.Event{Kind: platform.EventInterrupt, Partial: c.left}, nil
+		ev := platform.Event{Kind: platform.EventInterrupt}
+		if c.left {
+			ev.Flags = platform.Partial
+		}
+		return ev, nil
 	}
 	if err := c.catchUp(s, r); err != nil {
 		c.state.Store(idle)
@@ -131,9 +139,9 @@ func (c *context) Switch(as platform.AddressSpace, r *arch.Registers, fp *arch.F
 		c.drop()
 		return platform.Event{}, err
 	}
-	read, closed := c.read(t), c.closed(t)
+	late := c.lately(t)
 	ev, err := c.event(t, r)
-	ev.Read, ev.Closed = read, closed
+	ev.Late = late
 	return ev, err
 }
 
@@ -202,7 +210,7 @@ func (c *context) event(t *thread, r *arch.Registers) (platform.Event, error) {
 	switch kind := atomic.LoadUint32(t.u32(offKind)); kind {
 	case kindSyscall:
 		c.loadCall(t, r)
-		return platform.Event{Kind: platform.EventSyscall, Partial: true}, nil
+		return platform.Event{Kind: platform.EventSyscall, Flags: platform.Partial}, nil
 	case kindSignal, kindBroken:
 		return c.signalled(t, r, kind)
 	case kindInterrupt:
@@ -253,15 +261,15 @@ func (c *context) signalled(t *thread, r *arch.Registers, kind uint32) (platform
 		if info.arch == unix.AUDIT_ARCH_X86_64 {
 			r.OrigRax = r.Rax
 		}
-		first, hot := c.space.trapped(uintptr(r.Rip))
-		return platform.Event{Kind: platform.EventSyscall, Hot: hot, New: first}, nil
+		return platform.Event{Kind: platform.EventSyscall, Flags: c.space.trapped(uintptr(r.Rip))}, nil
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
 		if c.space.middleAt(r.Rip, sig, uc.trapno) || c.space.generation.Load() != c.seen {
 			return platform.Event{Kind: platform.EventInterrupt}, nil // Switch knows where that is now
 		}
 		// si_code above 0 is the kernel's own (sigaction(2)).
 		if info.code > 0 {
-			return fault(sig, &info, &uc), nil
+			c.fault = fault(sig, &info, &uc)
+			return platform.Event{Kind: platform.EventFault, Fault: &c.fault}, nil
 		}
 	}
 	return platform.Event{Kind: platform.EventInterrupt}, nil
@@ -290,14 +298,14 @@ func (c *context) badName(t *thread, r *arch.Registers, uc *frame) {
 
 // fault describes a synchronous signal. Trap 14 is a page fault; its error
 // code tells the kind of access (Intel SDM vol. 3, 4.7).
-func fault(sig unix.Signal, info *siginfo, uc *frame) platform.Event {
+func fault(sig unix.Signal, info *siginfo, uc *frame) platform.Fault {
 	const pageFault, byWrite, byFetch = 14, 1 << 1, 1 << 4
-	ev := platform.Event{Kind: platform.EventFault, Signal: int32(sig), Code: info.code, Addr: uintptr(info.addr)}
+	f := platform.Fault{Signal: int32(sig), Code: info.code, Addr: uintptr(info.addr)}
 	if uc.trapno == pageFault {
-		ev.AccessKnown = true
-		ev.Write, ev.Execute = uc.err&byWrite != 0, uc.err&byFetch != 0
+		f.AccessKnown = true
+		f.Write, f.Execute = uc.err&byWrite != 0, uc.err&byFetch != 0
 	}
-	return ev
+	return f
 }
 
 // Flush implements platform.Context.
@@ -473,6 +481,16 @@ func (c *context) read(t *thread) uint32 {
 	c.handed = pos
 	c.spared()
 	return n
+}
+
+// lately returns what the stub has done in the kernel's place since the last event, nil if nothing.
+func (c *context) lately(t *thread) *platform.Late {
+	read, closed := c.read(t), c.closed(t)
+	if read == 0 && closed == 0 {
+		return nil
+	}
+	c.late = platform.Late{Read: read, Closed: closed}
+	return &c.late
 }
 
 // MayClose implements platform.Closer.

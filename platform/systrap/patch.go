@@ -123,28 +123,31 @@ type patches struct {
 
 const neverHot = 255
 
-// trapped counts a trap at a site and reports whether it is the first, or worth patching.
-func (s *space) trapped(rip uintptr) (first, hot bool) {
+// trapped counts a trap at a site and returns whether it is the first (SiteNew), or the site is worth patching (SiteHot).
+func (s *space) trapped(rip uintptr) platform.EventFlags {
 	s.patchMu.Lock()
 	defer s.patchMu.Unlock()
 	p := &s.patches
 	if p.off {
-		return false, false
+		return 0
 	}
 	if p.traps == nil {
 		p.traps = make(map[uintptr]uint8)
 	}
 	n := p.traps[rip]
 	if n == neverHot {
-		return false, false
+		return 0
 	}
 	if n < hotAfter {
 		if len(p.traps) < 4*maxSites {
 			p.traps[rip] = n + 1
 		}
-		return n == 0, false
+		if n > 0 {
+			return 0
+		}
+		return platform.SiteNew
 	}
-	return false, true
+	return platform.SiteHot
 }
 
 // PlanPatch implements platform.Patcher.

@@ -71,7 +71,7 @@ func splitArgs(verdict uint32, args []specs.LinuxSeccompArg) []seccompRule {
 }
 
 // match returns the verdict about a call.
-func (t *seccompTable) match(nr uintptr, args arch.SyscallArguments) uint32 {
+func (t *seccompTable) match(nr uintptr, args *arch.SyscallArguments) uint32 {
 	for _, r := range t.rules[nr] {
 		if r.holds(args) {
 			return r.verdict
@@ -80,7 +80,7 @@ func (t *seccompTable) match(nr uintptr, args arch.SyscallArguments) uint32 {
 	return t.verdict
 }
 
-func (r *seccompRule) holds(args arch.SyscallArguments) bool {
+func (r *seccompRule) holds(args *arch.SyscallArguments) bool {
 	for _, a := range r.args {
 		if a.Index > 5 || !compareArg(args[a.Index].Uint64(), &a) {
 			return false

@@ -28,12 +28,12 @@ func newStrace(log *slog.Logger) *straceLog {
 }
 
 // Enter implements kernel.Tracer.
-func (s *straceLog) Enter(t *kernel.Task, nr uintptr, args arch.SyscallArguments) {
+func (s *straceLog) Enter(t *kernel.Task, nr uintptr, args *arch.SyscallArguments) {
 	s.log.Info("strace", "tid", t.TID(), "comm", t.Name(), "enter", s.call(t, nr, args))
 }
 
 // Exit implements kernel.Tracer.
-func (s *straceLog) Exit(t *kernel.Task, nr uintptr, args arch.SyscallArguments, ret uintptr, err error) {
+func (s *straceLog) Exit(t *kernel.Task, nr uintptr, args *arch.SyscallArguments, ret uintptr, err error) {
 	result := fmt.Sprintf("%#x", ret)
 	if err != nil {
 		result = err.Error()
@@ -44,7 +44,7 @@ func (s *straceLog) Exit(t *kernel.Task, nr uintptr, args arch.SyscallArguments,
 	s.log.Info("strace", "tid", t.TID(), "comm", t.Name(), "exit", syscalls.Name(nr), "result", result)
 }
 
-func (s *straceLog) call(t *kernel.Task, nr uintptr, args arch.SyscallArguments) string {
+func (s *straceLog) call(t *kernel.Task, nr uintptr, args *arch.SyscallArguments) string {
 	c, ok := s.calls[nr]
 	if !ok {
 		return fmt.Sprintf("%s(%#x, %#x, %#x, %#x, %#x, %#x)", syscalls.Name(nr), args[0], args[1], args[2], args[3], args[4], args[5])

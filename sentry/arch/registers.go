@@ -46,8 +46,10 @@ func (a Argument) Mode() uint32 { return uint32(a) }
 // SyscallNumber returns the number of the system call in r.
 func (r *Registers) SyscallNumber() uintptr { return uintptr(r.OrigRax) }
 
-// SyscallArgs returns the arguments of the system call in r (syscall(2),
+// SyscallArgs sets a to the arguments of the system call in r (syscall(2),
 // x86-64 row of the architecture table).
-func (r *Registers) SyscallArgs() SyscallArguments {
-	return SyscallArguments{Argument(r.Rdi), Argument(r.Rsi), Argument(r.Rdx), Argument(r.R10), Argument(r.R8), Argument(r.R9)}
+func (r *Registers) SyscallArgs(a *SyscallArguments) {
+	// One by one: of an array made aside each half is waited for.
+	a[0], a[1], a[2] = Argument(r.Rdi), Argument(r.Rsi), Argument(r.Rdx)
+	a[3], a[4], a[5] = Argument(r.R10), Argument(r.R8), Argument(r.R9)
 }

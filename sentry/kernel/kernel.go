@@ -17,8 +17,8 @@ import (
 	"ringfort/sentry/vfs"
 )
 
-// SyscallFunc implements a system call. Errors are unix.Errno.
-type SyscallFunc func(t *Task, args arch.SyscallArguments) (uintptr, error)
+// SyscallFunc implements a system call. Errors are unix.Errno. The arguments are true until it returns.
+type SyscallFunc func(t *Task, args *arch.SyscallArguments) (uintptr, error)
 
 // Kernel is one sandbox's kernel.
 type Kernel struct {
@@ -113,8 +113,8 @@ type Image struct {
 
 // Tracer is told about system calls (--strace). Implementations are quick.
 type Tracer interface {
-	Enter(t *Task, nr uintptr, args arch.SyscallArguments)
-	Exit(t *Task, nr uintptr, args arch.SyscallArguments, ret uintptr, err error)
+	Enter(t *Task, nr uintptr, args *arch.SyscallArguments)
+	Exit(t *Task, nr uintptr, args *arch.SyscallArguments, ret uintptr, err error)
 }
 
 // Config is what New needs.

@@ -38,27 +38,24 @@ func (t *Task) run() {
 		t.enterUser()
 		ev, err := t.ctx.Switch(m.AddressSpace(), &t.regs, &t.fp)
 		t.leaveUser()
-		t.partial = ev.Partial
+		t.partial = ev.Is(platform.Partial)
 		m.Settle(t.ctx)
-		if ev.Read != 0 {
-			t.handedOut(ev.Read)
-		}
-		if ev.Closed != 0 {
-			t.FDs().CloseLate(t, ev.Closed)
+		if ev.Late != nil {
+			t.catchUp(ev.Late)
 		}
 		switch {
 		case err != nil:
 			t.hostFailure("run application code", err)
 		case ev.Kind == platform.EventSyscall:
-			if !ev.Partial {
+			if !ev.Is(platform.Partial) {
 				m.Trapped()
 			}
-			if ev.Hot || ev.New {
-				m.PatchSite(t.Registers(), ev.Hot)
+			if ev.Is(platform.SiteHot | platform.SiteNew) {
+				m.PatchSite(t.Registers(), ev.Is(platform.SiteHot))
 			}
 			t.serve()
 		case ev.Kind == platform.EventFault:
-			t.fault(ev)
+			t.fault(ev.Fault)
 		}
 	}
 	t.exit()
@@ -113,14 +110,16 @@ func (t *Task) hostFailure(doing string, err error) {
 // serve serves the system call in the registers.
 func (t *Task) serve() {
 	nr := t.regs.SyscallNumber()
-	args := t.regs.SyscallArgs()
+	args := &t.args
+	t.regs.SyscallArgs(args)
 	t.syscallNr, t.inSyscall = nr, true
 	if s := t.seccomp.Load(); s != nil {
 		if skip := t.checkSeccomp(s, nr, args); skip {
 			t.inSyscall = false
 			return
 		}
-		nr, args = t.regs.SyscallNumber(), t.regs.SyscallArgs()
+		nr = t.regs.SyscallNumber()
+		t.regs.SyscallArgs(args)
 	}
 	t.syscallNr = nr
 	var f SyscallFunc
@@ -144,7 +143,7 @@ func (t *Task) serve() {
 	}
 	t.inSyscall = false
 	if err != nil {
-		t.noteName(nr, &args, err)
+		t.noteName(nr, args, err)
 	}
 	t.setResult(ret, err)
 }
@@ -237,17 +236,27 @@ func (f *faultMemory) repeats(idle bool, rip, addr uint64) bool {
 	return f.times >= maxSameFault
 }
 
+// catchUp does what the platform has done in the kernel's place.
+func (t *Task) catchUp(l *platform.Late) {
+	if l.Read != 0 {
+		t.handedOut(l.Read)
+	}
+	if l.Closed != 0 {
+		t.FDs().CloseLate(t, l.Closed)
+	}
+}
+
 // fault serves an exception of the application.
-func (t *Task) fault(ev platform.Event) {
+func (t *Task) fault(f *platform.Fault) {
 	t.faults.Add(1)
-	sig := unix.Signal(ev.Signal)
-	info := &SignalInfo{Signo: ev.Signal, Code: ev.Code}
-	info.SetAddr(ev.Addr)
+	sig := unix.Signal(f.Signal)
+	info := &SignalInfo{Signo: f.Signal, Code: f.Code}
+	info.SetAddr(f.Addr)
 	const segvMapErr, segvAccErr, busAdrErr = 1, 2, 2
-	if sig == unix.SIGSEGV && (ev.Code == segvMapErr || ev.Code == segvAccErr) || sig == unix.SIGBUS {
-		at := usermem.Access{Read: !ev.Write && !ev.Execute, Write: ev.Write, Exec: ev.Execute}
-		idle, err := t.MM().HandleFault(usermem.Addr(ev.Addr), at, ev.AccessKnown, t.tg.limits.Get(unix.RLIMIT_STACK).Cur)
-		if err == nil && !t.lastFault.repeats(idle, t.Registers().Rip, uint64(ev.Addr)) {
+	if sig == unix.SIGSEGV && (f.Code == segvMapErr || f.Code == segvAccErr) || sig == unix.SIGBUS {
+		at := usermem.Access{Read: !f.Write && !f.Execute, Write: f.Write, Exec: f.Execute}
+		idle, err := t.MM().HandleFault(usermem.Addr(f.Addr), at, f.AccessKnown, t.tg.limits.Get(unix.RLIMIT_STACK).Cur)
+		if err == nil && !t.lastFault.repeats(idle, t.Registers().Rip, uint64(f.Addr)) {
 			return
 		}
 		switch {

@@ -14,7 +14,7 @@ type SeccompFilter struct {
 	Program bpf.Program
 	// Match, if not nil, is used instead of Program: the filter of a container's
 	// specification. It returns a SECCOMP_RET_* value.
-	Match func(nr uintptr, args arch.SyscallArguments) uint32
+	Match func(nr uintptr, args *arch.SyscallArguments) uint32
 }
 
 // seccompState is a task's filters, newest first. It never changes; a new
@@ -159,7 +159,7 @@ func (t *Task) addSeccomp(f *SeccompFilter) error {
 }
 
 // run returns the strictest verdict of the filters.
-func (s *seccompState) run(nr uintptr, rip uint64, args arch.SyscallArguments) uint32 {
+func (s *seccompState) run(nr uintptr, rip uint64, args *arch.SyscallArguments) uint32 {
 	if s.strict {
 		switch nr {
 		case unix.SYS_READ, unix.SYS_WRITE, unix.SYS_EXIT, unix.SYS_RT_SIGRETURN:
@@ -189,7 +189,7 @@ func (s *seccompState) run(nr uintptr, rip uint64, args arch.SyscallArguments) u
 	return verdict
 }
 
-func (f *SeccompFilter) verdict(nr uintptr, args arch.SyscallArguments, data []byte) uint32 {
+func (f *SeccompFilter) verdict(nr uintptr, args *arch.SyscallArguments, data []byte) uint32 {
 	if f.Match != nil {
 		return f.Match(nr, args)
 	}
@@ -202,7 +202,7 @@ func (f *SeccompFilter) verdict(nr uintptr, args arch.SyscallArguments, data []b
 
 // checkSeccomp runs the filters on a system call; true means that the call is
 // not to be served.
-func (t *Task) checkSeccomp(s *seccompState, nr uintptr, args arch.SyscallArguments) bool {
+func (t *Task) checkSeccomp(s *seccompState, nr uintptr, args *arch.SyscallArguments) bool {
 	r := t.Registers()
 	v := s.run(nr, r.Rip, args)
 	switch v & actMask {

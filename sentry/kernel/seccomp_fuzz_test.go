@@ -42,7 +42,7 @@ func FuzzSeccomp(f *testing.F) {
 			return
 		}
 		s := &seccompState{filters: []*SeccompFilter{{Program: p}}}
-		args := arch.SyscallArguments{arch.Argument(arg), arch.Argument(arg >> 8), arch.Argument(arg << 8)}
+		args := &arch.SyscallArguments{arch.Argument(arg), arch.Argument(arg >> 8), arch.Argument(arg << 8)}
 		first := s.run(uintptr(nr), arg, args)
 		if again := s.run(uintptr(nr), arg, args); again != first {
 			t.Errorf("verdicts %#x and %#x", first, again)

@@ -37,6 +37,7 @@ type Task struct {
 	futex      futexWaiter
 	restart    func(t *Task) (uintptr, error) // restart_syscall(2)
 	syscallNr  uintptr                        // of the call being served
+	args       arch.SyscallArguments          // likewise
 	inSyscall  bool
 	restartErr unix.Errno // the call just served wants to be restarted
 	savedMask  SignalSet  // to restore after sigsuspend and its like
