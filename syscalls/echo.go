@@ -57,12 +57,12 @@ func echoStat(t *task, d *vfs.Description, fd int32, open steady.Stamp, read boo
 	if !ok {
 		return
 	}
-	st, err := d.Stat(t)
-	if err != nil {
-		return
-	}
-	out := toStat(t, &st)
-	t.EchoStat(fd, &out, d.Offset(), [2]steady.Stamp{open, told}, read)
+	_ = vfs.WithStat(t, d.Path(), func(st *unix.Statx_t) error {
+		var out unix.Stat_t
+		toStat(t, st, &out)
+		t.EchoStat(fd, &out, d.Offset(), [2]steady.Stamp{open, told}, read)
+		return nil
+	})
 }
 
 // readOut is called when fd has been read from, which meant d then. Who asks for the attributes of what he has read to the end

@@ -28,23 +28,20 @@ func mapOwner(t *task, st *unix.Statx_t) {
 }
 
 func copyOutStat(t *task, at addr, st *unix.Statx_t) error {
-	out := toStat(t, st)
+	var out unix.Stat_t
+	toStat(t, st, &out)
 	return usermem.CopyOutVal(t.MM(), at, &out)
 }
 
-// toStat returns st as stat(2) has it, for t.
-func toStat(t *task, st *unix.Statx_t) unix.Stat_t {
+// toStat sets out, which is zero, to st as stat(2) has it, for t.
+func toStat(t *task, st *unix.Statx_t, out *unix.Stat_t) {
 	mapOwner(t, st)
-	return unix.Stat_t{
-		Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino, Nlink: uint64(st.Nlink), Mode: uint32(st.Mode),
-		Uid: st.Uid, Gid: st.Gid, Rdev: unix.Mkdev(st.Rdev_major, st.Rdev_minor), Size: int64(st.Size),
-		Blksize: int64(st.Blksize), Blocks: int64(st.Blocks),
-		Atim: toTimespec(st.Atime), Mtim: toTimespec(st.Mtime), Ctim: toTimespec(st.Ctime),
-	}
-}
-
-func toTimespec(x unix.StatxTimestamp) unix.Timespec {
-	return unix.Timespec{Sec: x.Sec, Nsec: int64(x.Nsec)}
+	out.Dev, out.Rdev = unix.Mkdev(st.Dev_major, st.Dev_minor), unix.Mkdev(st.Rdev_major, st.Rdev_minor)
+	out.Ino, out.Nlink, out.Mode, out.Uid, out.Gid = st.Ino, uint64(st.Nlink), uint32(st.Mode), st.Uid, st.Gid
+	out.Size, out.Blksize, out.Blocks = int64(st.Size), int64(st.Blksize), int64(st.Blocks)
+	out.Atim.Sec, out.Atim.Nsec = st.Atime.Sec, int64(st.Atime.Nsec)
+	out.Mtim.Sec, out.Mtim.Nsec = st.Mtime.Sec, int64(st.Mtime.Nsec)
+	out.Ctim.Sec, out.Ctim.Nsec = st.Ctime.Sec, int64(st.Ctime.Nsec)
 }
 
 // Stat is stat(2).
@@ -85,12 +82,9 @@ func statAt(t *task, dirfd int32, name, out addr, flags vfs.WalkFlags) (uintptr,
 	if err != nil {
 		return 0, err
 	}
-	st, err := vfs.Stat(t, p)
+	err = vfs.WithStat(t, p, func(st *unix.Statx_t) error { return copyOutStat(t, out, st) })
 	p.DecRef()
-	if err != nil {
-		return 0, err
-	}
-	return 0, copyOutStat(t, out, &st)
+	return 0, err
 }
 
 // Fstat is fstat(2).
@@ -104,12 +98,9 @@ func fstat(t *task, fd int32, out addr) (uintptr, error) {
 		return 0, unix.EBADF
 	}
 	t.AskedStat(fd)
-	st, err := d.Stat(t)
+	err := vfs.WithStat(t, d.Path(), func(st *unix.Statx_t) error { return copyOutStat(t, out, st) })
 	d.DecRef(t)
-	if err != nil {
-		return 0, err
-	}
-	return 0, copyOutStat(t, out, &st)
+	return 0, err
 }
 
 // Statx is statx(2).

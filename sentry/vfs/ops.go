@@ -406,12 +406,19 @@ func CheckFileSize(c Caller, size int64, in Inode) error {
 var statBuffers = sync.Pool{New: func() any { return new(unix.Statx_t) }}
 
 // Stat is statx(2) of the file at p.
-func Stat(c Caller, p Path) (unix.Statx_t, error) {
-	buf := statBuffers.Get().(*unix.Statx_t)
-	defer statBuffers.Put(buf)
-	*buf = unix.Statx_t{}
-	err := p.Inode().Stat(c, buf)
-	st := *buf
+func Stat(c Caller, p Path) (st unix.Statx_t, err error) {
+	err = WithStat(c, p, func(buf *unix.Statx_t) error { st = *buf; return nil })
+	return st, err
+}
+
+// WithStat calls use with what Stat returns, which stays no longer than that.
+func WithStat(c Caller, p Path, use func(st *unix.Statx_t) error) error {
+	st := statBuffers.Get().(*unix.Statx_t)
+	defer statBuffers.Put(st)
+	*st = unix.Statx_t{}
+	if err := p.Inode().Stat(c, st); err != nil {
+		return err
+	}
 	if p.mount != nil {
 		st.Attributes_mask |= unix.STATX_ATTR_MOUNT_ROOT
 		if p.dentry == p.mount.root {
@@ -420,7 +427,7 @@ func Stat(c Caller, p Path) (unix.Statx_t, error) {
 		st.Mnt_id = uint64(p.mount.ID)
 		st.Mask |= unix.STATX_MNT_ID
 	}
-	return st, err
+	return use(st)
 }
 
 // Stat is statx(2) of the description's file.
