@@ -80,8 +80,9 @@ func newTestTask(t *testing.T) (*task, addr) {
 func TestHotCallsAllocateNothing(t *testing.T) {
 	tk, mem := newTestTask(t)
 	table := Funcs()
+	a := new(arch.SyscallArguments)
 	call := func(nr uintptr, args ...uint64) (uintptr, error) {
-		var a arguments
+		*a = arch.SyscallArguments{}
 		for i, v := range args {
 			a[i] = arch.Argument(v)
 		}
