@@ -35,8 +35,11 @@ vet:
 unit:
 	$(GO) test -timeout 10m $$($(GO) list ./... | grep -v '^ringfort/test/')
 
+# e2e tests the real binary; what the default platform does with one core only is another matter than with several.
 e2e: $(BIN)
 	RUNSC=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count=1 -p 1 $$($(GO) list ./test/... | grep -v /test/engines/)
+	cpu=$$(taskset -cp $$$$ | grep -o '[0-9]*$$'); RINGFORT_PLATFORMS=systrap RUNSC=$(CURDIR)/$(BIN) \
+		taskset -c $$cpu $(GO) test -timeout 10m -count=1 -p 1 ./test/conformance ./test/workloads
 
 # test-engines-light drives Docker, podman and the OCI validation programs, if the machine can run them.
 test-engines-light: $(BIN)

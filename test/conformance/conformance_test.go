@@ -16,10 +16,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestConformance runs every program natively and on each platform.
 // onHost are the programs about sockets, which run with the host's network as well.
 var onHost = map[string]bool{"inet": true, "inet_local": true, "poll": true, "epoll": true}
 
+// TestConformance runs every program natively and on each platform.
 func TestConformance(t *testing.T) {
 	sources, err := filepath.Glob("testdata/*.c")
 	if err != nil || len(sources) == 0 {

@@ -1,1 +1,1 @@
-cat /proc/self/comm; tr "\0" " " < /proc/self/cmdline; echo; readlink /proc/self/exe; grep -c processor /proc/cpuinfo; grep Name /proc/self/status; cat /proc/sys/kernel/ostype; readlink /proc/self/cwd; grep -c "\[stack\]" /proc/self/maps
+cat /proc/self/comm; tr "\0" " " < /proc/self/cmdline; echo; readlink /proc/self/exe; [ $(grep -c ^processor /proc/cpuinfo) -ge $(nproc) ] && echo processors; grep Name /proc/self/status; cat /proc/sys/kernel/ostype; readlink /proc/self/cwd; grep -c "\[stack\]" /proc/self/maps
