@@ -118,6 +118,21 @@ func (o *Object) Acquire(off, n, limit uint64) (memmap.Range, error) {
 	return r, err
 }
 
+// Missing returns how many bytes of [off, off+n), rounded out to pages, have none.
+func (o *Object) Missing(off, n uint64) (missing uint64) {
+	end := (off + n + usermem.PageMask) &^ usermem.PageMask
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for off &^= usermem.PageMask; off < end; {
+		_, length, ok := o.lookup(off, end-off)
+		if !ok {
+			missing += length
+		}
+		off += length
+	}
+	return missing
+}
+
 // Fill backs [off, off+n), rounded out to pages. It returns how many of the n
 // bytes have pages, and if those are not all of them, why.
 func (o *Object) Fill(off, n, limit uint64) (uint64, error) {

@@ -15,6 +15,14 @@ func NewQuota(limit uint64) *Quota { return &Quota{max: limit} }
 // Used returns the bytes that the objects have.
 func (q *Quota) Used() uint64 { return q.used.Load() }
 
+// Room returns how many more bytes there may be.
+func (q *Quota) Room() uint64 {
+	if q.max == 0 {
+		return ^uint64(0)
+	}
+	return q.max - q.used.Load() // which is never more than max
+}
+
 // Roomy reports whether there is so much room that an object may have n bytes
 // that nobody may ever touch. Up to an eighth of the limit goes that way.
 func (q *Quota) Roomy(n uint64) bool {
@@ -29,7 +37,7 @@ func (q *Quota) take(most uint64) uint64 {
 	for {
 		used, n := q.used.Load(), most
 		if q.max > 0 {
-			n = min(n, q.max-min(q.max, used))
+			n = min(n, q.max-used)
 		}
 		if q.used.CompareAndSwap(used, used+n) {
 			return n

@@ -247,6 +247,9 @@ func (f *regFile) Allocate(c vfs.Caller, mode uint32, off, length int64) error {
 			return unix.EPERM
 		}
 	}
+	if in.obj.Missing(uint64(off), uint64(length)) > in.fs.quota.Room() {
+		return unix.ENOSPC // and not in part
+	}
 	if got, err := in.allocate(off, length); got < length {
 		return err
 	}

@@ -104,6 +104,13 @@ CASE(allocated_pages_count) {
 	CHECK(fallocate(fd, 0, 0, 200 * P) == 0 && left() == ROOM - 200);
 	CHECK(touched(mapped(g, ROOM), ROOM, 1) == ROOM - 200);
 	FAILS(fallocate(fd, 0, 200 * P, P), ENOSPC);
+	CHECK(ftruncate(g, 0) == 0 && left() == ROOM - 200);
+	// What there is no room for whole is not allocated in part.
+	FAILS(fallocate(g, 0, 0, 57 * P), ENOSPC);
+	CHECK(left() == ROOM - 200);
+	struct stat st;
+	CHECK(fstat(g, &st) == 0 && st.st_size == 0 && st.st_blocks == 0);
+	CHECK(fallocate(fd, 0, 100 * P, 156 * P) == 0 && left() == 0); // a hundred of them are there
 }
 CASE(size_in_bytes) {
 	CHECK(unshare(CLONE_NEWNS) == 0 && mount("", "/", "", MS_REC | MS_PRIVATE, "") == 0);
