@@ -100,7 +100,10 @@ static void buffers(void) {
 	fd = reopen();
 	CHECK(get(fd, m + 4096, 10) == -EFAULT && get(fd, m, 10) == 10 && !memcmp(m, want, 10) && close(fd) == 0);
 	fd = reopen();
-	CHECK(get(fd, (void *)0x7fffe0000000, 10) == -EFAULT && get(fd, (void *)0x7fffffffff00, 10) == -EFAULT && get(fd, (void *)-8, 10) == -EFAULT);
+	// Where systrap has memory of its own the stack may be otherwise: it grows to what is touched.
+	const uintptr_t stub = 0x7fffe0000000, stack = (uintptr_t)__builtin_frame_address(0);
+	CHECK(stack - stub < 16 << 20 || get(fd, (void *)stub, 10) == -EFAULT);
+	CHECK(get(fd, (void *)0x7fffffffff00, 10) == -EFAULT && get(fd, (void *)-8, 10) == -EFAULT);
 	CHECK(get(fd, m, 1 << 20) == 4096 && close(fd) == 0);
 	CHECK(munmap(m, 8192) == 0);
 }
