@@ -116,7 +116,9 @@ func (k *keeper) bury(started chan error) {
 	}
 	for {
 		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, unix.WALL, nil)
+		// Of this thread's children, which all stubs are (CLONE_PARENT): where the host does not let us have a stub, those of
+		// the ptrace platform are another thread's, and what we took of them it would wait for.
+		pid, err := unix.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
 		if err != nil {
 			if err == unix.EINTR {
 				continue
