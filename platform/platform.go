@@ -91,7 +91,7 @@ type Context interface {
 
 // Loader is a Context that may leave registers where they are which few system calls need.
 type Loader interface {
-	// Load brings what a Switch with Event.Partial has left out of r, and leaves alone what it
+	// Load brings what a Switch whose Event is Partial has left out of r, and leaves alone what it
 	// has not. The owner calls it before it uses or changes any other register, once.
 	Load(r *arch.Registers)
 }
@@ -157,8 +157,8 @@ const (
 	Partial
 )
 
-// Event is why the kernel is needed. It has no more than four words, so that the
-// compiler returns it in registers. What it points to is true until the next Switch.
+// Event is why the kernel is needed. It has no more than four fields, so that the
+// compiler keeps it in registers. What it points to is true until the next Switch.
 type Event struct {
 	Kind  EventKind
 	Flags EventFlags

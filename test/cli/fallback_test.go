@@ -1,55 +1,49 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // withoutListeners is a program that runs another where seccomp(2) makes no listeners: systrap cannot be.
 const withoutListeners = `
-import ctypes, os, sys
-libc = ctypes.CDLL(None)
-class Prog(ctypes.Structure):
-    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-code = bytes.fromhex(sys.argv[1])
-buf = ctypes.create_string_buffer(code)
-prog = Prog(len(code) // 8, ctypes.addressof(buf))
-assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.syscall(317, 1, 0, ctypes.byref(prog)) == 0
-os.execv(sys.argv[2], sys.argv[2:])
-`
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), // the number
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 24), // the second argument
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SECCOMP_FILTER_FLAG_NEW_LISTENER, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {sizeof code / sizeof *code, code};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog)) return 99;
+	execv(argv[1], argv + 1);
+	return 98;
+}`
 
 // TestFallback runs a sandbox where systrap cannot be: on ptrace, and the log says why. Who asks for systrap is told.
 func TestFallback(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("needs python3")
-	}
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SECCOMP, Jf: 3},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 24}, // the second argument
-		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	var code bytes.Buffer
-	for _, i := range filter {
-		code.Write((*[unsafe.Sizeof(i)]byte)(unsafe.Pointer(&i))[:])
+	before := filepath.Join(t.TempDir(), "without-listeners")
+	gcc := exec.Command("gcc", "-Wall", "-static", "-o", before, "-x", "c", "-")
+	gcc.Stdin = strings.NewReader(withoutListeners)
+	if out, err := gcc.CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, out)
 	}
 	run := func(platform string) (result, string) {
 		e := newEnv(t)
 		log := filepath.Join(t.TempDir(), "log")
 		cmd := e.command("--platform", platform, "--debug-log", log, "run", "--bundle", e.bundle([]string{"echo", "here"}), e.id())
-		cmd.Args = append([]string{"python3", "-c", withoutListeners, hex.EncodeToString(code.Bytes())}, append([]string{cmd.Path}, cmd.Args[1:]...)...)
-		cmd.Path = python
+		cmd.Path, cmd.Args = before, append([]string{before, cmd.Path}, cmd.Args[1:]...)
 		r := e.finish(cmd)
 		text, _ := os.ReadFile(log)
 		return r, string(text)
